@@ -1,0 +1,42 @@
+# Two commands: `make run` and `make test`. Each sets up what it needs first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup setup-dev run test check lock clean
+
+# What the program needs, from the lock; nothing is read from standard input.
+setup: $(VENV)/.installed
+
+setup-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: deploy/requirements.txt pyproject.toml deploy/setup.sh
+	@PYTHON=$(PYTHON) sh deploy/setup.sh $(VENV) deploy/requirements.txt </dev/null
+	@touch $@
+
+$(VENV)/.installed-dev: deploy/requirements-dev.txt pyproject.toml deploy/setup.sh
+	@PYTHON=$(PYTHON) sh deploy/setup.sh $(VENV) deploy/requirements-dev.txt </dev/null
+	@touch $@ $(VENV)/.installed
+
+run: setup
+	@$(BIN)/countersign console
+
+test: check
+	@$(BIN)/python -m pytest
+
+# Format, lint, strict types, the layer contract; the purity contract is tests/test_architecture.py.
+check: setup-dev
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+
+# Locks with hashes and without an index address, from pyproject.toml (needs uv).
+lock:
+	uv pip compile pyproject.toml --group build --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -q -o deploy/requirements.txt
+	uv pip compile pyproject.toml --group dev --extra parquet --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -q -o deploy/requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
