@@ -1,0 +1,115 @@
+"""What the core wants done: facts to store, notices to send, instructions to carry out."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from engine.audit import Act
+from engine.bot import BotRow
+from engine.instrument import Instrument
+from engine.ledger import EquityPoint, Funding
+from engine.order import Fill, Order
+from engine.position import Position, Trade
+from engine.signal import Decision
+
+Fact = Order | Fill | Position | Trade | Funding | Decision | EquityPoint | BotRow | Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Store a fact with the event that caused it."""
+
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Store a fact that nothing waits for; it does not close a group of candles."""
+
+    fact: EquityPoint
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Send an order to the exchange, once it is stored."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Withdraw an order that the exchange has accepted."""
+
+    account: str
+    symbol: str
+    order_link_id: str
+    ts: int
+
+
+class NoticeKind(StrEnum):
+    ENTRY = "entry"
+    EXIT = "exit"
+    ORDER_REJECTED = "order_rejected"
+    BOT_PAUSED = "bot_paused"
+    BOT_RESUMED = "bot_resumed"
+    DESK_STARTED = "desk_started"
+    DESK_HALTED = "desk_halted"
+    MARKET_ENDED = "market_ended"
+    MARKET_REMARK = "market_remark"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something people are told, in numbers; the words are made where it is shown.
+
+    Only the fields that the kind calls for are set. Money is in quote currency.
+    """
+
+    kind: NoticeKind
+    ts: int
+    bot_id: str | None = None
+    account: str | None = None
+    symbol: str | None = None
+    order: Order | None = None
+    fill: Fill | None = None
+    trade: Trade | None = None
+    balance: Decimal | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    notice: Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    act: Act
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An instruction took effect."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotDone:
+    """An instruction was refused, and why."""
+
+    reason: str
+
+
+Result = Done | NotDone
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of the instruction with this id."""
+
+    request_id: int
+    result: Result
+
+
+Effect = Record | Sample | Submit | Cancel | Notify | Audit | Answer

@@ -1,0 +1,44 @@
+"""Every error this program raises on purpose, by what the reader should do about it.
+
+CountersignError
+ |- Refused          tell the person, in words they can act on
+ |   |- BadInput     a field, the value found, and what is allowed
+ |   `- BadSettings  the program can't start as configured (exit code 2)
+ |- Unreachable      the other side did not answer: retry or reconcile
+ `- Broken           our own bug or damaged data: stop, restart from what is stored
+     `- LostLock     another process trades this account now
+"""
+
+
+class CountersignError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class Refused(CountersignError):
+    """A request that can't be granted; `str()` is the sentence shown to the person."""
+
+
+class BadInput(Refused):
+    """A value that is not allowed: names the field, the value and what is allowed."""
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        super().__init__(f"{field}: {value!r} is not valid. Allowed: {allowed}.")
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+
+
+class BadSettings(Refused):
+    """A setting, data file or database the program can't start with."""
+
+
+class Unreachable(CountersignError):
+    """A database, exchange or chat that did not answer in time."""
+
+
+class Broken(CountersignError):
+    """A broken promise of our own code or data."""
+
+
+class LostLock(Broken):
+    """This process no longer holds the desk's lock and may not write."""

@@ -1,0 +1,177 @@
+"""The doors of the engine: everything that touches the world stands behind one of these."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Protocol, TypeVar
+
+from engine.audit import AuditHead, AuditRow
+from engine.candle import Candle
+from engine.effect import Cancel, Fact, Notice, Submit
+from engine.event import CandleClosed, Event
+from engine.instrument import Instrument
+
+F = TypeVar("F", bound=Fact)
+
+
+class Clock(Protocol):
+    """Wall time. Nothing else in the program asks the system for the time."""
+
+    def now(self) -> int:
+        """UTC ms."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for durations."""
+        ...
+
+    async def sleep(self, seconds: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """One piece of the core's or the paper exchange's memory."""
+
+    key: str
+    version: int
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """An event as it was received (all but candles), for bug reports and replays."""
+
+    ts: int
+    kind: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A notice waiting to be delivered; `seq` is given by the store."""
+
+    seq: int
+    ts: int
+    kind: str
+    body: str
+
+
+@dataclass(slots=True)
+class Commit:
+    """Everything that must be stored together, or not at all.
+
+    `number` counts an epoch's commits up from 1, so that a store knows a batch it already has;
+    a batch numbered 0 is stored each time it is committed.
+    """
+
+    epoch: int
+    states: Sequence[StateRow] = ()
+    facts: list[Fact] = field(default_factory=list)
+    journal: list[JournalRow] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+    audit: Sequence[AuditRow] = ()
+    audit_head: AuditHead | None = None
+    number: int = 0
+
+
+class Store(Protocol):
+    """Durable memory. One writer; the epoch it was given fences it from its successors."""
+
+    async def take_epoch(self, holder: str) -> int:
+        """Count the epoch up and become the only writer that may commit."""
+        ...
+
+    async def commit(self, batch: Commit) -> None:
+        """Store all of `batch` in one transaction.
+
+        Orders and positions replace their older row, a known fill or trade is left as it is.
+        Raises LostLock when the epoch has moved on, Unreachable when the outcome is unknown;
+        the same batch may then be committed again.
+        """
+        ...
+
+    async def states(self) -> Mapping[str, StateRow]: ...
+
+    async def recent(
+        self,
+        kind: type[F],
+        *,
+        account: str | None = None,
+        bot_id: str | None = None,
+        symbol: str | None = None,
+        since: int | None = None,
+        limit: int | None = None,
+    ) -> list[F]:
+        """Facts of one kind, oldest first: the last `limit` that match, from `since` (ms) on."""
+        ...
+
+    async def undelivered(self, limit: int) -> list[OutboxRow]:
+        """Notices not yet marked delivered, oldest first."""
+        ...
+
+    async def mark_delivered(self, seqs: Sequence[int], ts: int) -> None: ...
+
+    async def last_audit(self) -> AuditRow | None: ...
+
+    async def close(self) -> None: ...
+
+
+class Market(Protocol):
+    """Closed candles in the order they closed, and what is known about the symbols."""
+
+    name: str
+    label: str
+    symbols: Sequence[str]
+    interval: int
+    speed: float
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether every candle that has closed by now was handed out."""
+        ...
+
+    def instrument(self, symbol: str) -> Instrument: ...
+
+    def funding_rate(self, symbol: str, ts: int) -> Decimal:
+        """The rate, as a fraction, settled at the stamp `ts` (ms); positive: longs pay."""
+        ...
+
+    def remarks(self) -> Sequence[str]:
+        """What a person should know about this market's data, in sentences."""
+        ...
+
+    def resume(self, cursors: Mapping[str, int]) -> None:
+        """Go on after the candles that opened at `cursors`, by symbol."""
+        ...
+
+    async def next(self, limit: int) -> list[CandleClosed]:
+        """The next closed candles, at least one and at most `limit`; waits until one is due.
+
+        An empty list says that none will be due: a replay has ended, or a simulated market at
+        speed 0 has caught up with the clock.
+        """
+        ...
+
+    async def history(self, symbol: str, interval: int, until: int, limit: int) -> list[Candle]:
+        """The last `limit` bars of `interval` ms that had closed at `until`, oldest first."""
+        ...
+
+
+class Exchange(Protocol):
+    """Where orders go. What becomes of them comes back as events."""
+
+    def restore(self, states: Mapping[str, StateRow]) -> None:
+        """Take back the memory that an earlier process stored."""
+        ...
+
+    async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Event]:
+        """Send an instruction that is already stored, once, and say what became of it."""
+        ...
+
+    def on_candle(self, candle: CandleClosed) -> Sequence[Event]:
+        """What the bar did to resting orders and positions, where the exchange is simulated."""
+        ...
+
+    def dirty_states(self) -> list[StateRow]:
+        """Memory that changed since the last call, to be stored with the answers."""
+        ...

@@ -1,0 +1,56 @@
+"""Decisions: what a strategy wanted, what the gates said to it, and why."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from engine.order import Order, Reason, Side
+
+
+class Action(StrEnum):
+    ENTRY = "entry"
+    EXIT = "exit"
+
+
+class GateResult(NamedTuple):
+    """One gate's answer to one signal: its name, whether it lets pass, the numbers behind."""
+
+    gate: str
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """An order that every gate let pass; only this can be submitted."""
+
+    order: Order
+    results: tuple[GateResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """A signal that a gate stopped: which one, and why."""
+
+    gate: str
+    detail: str
+    results: tuple[GateResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one signal. `gate` and `detail` name the refusal, else are empty."""
+
+    decision_id: int
+    account: str
+    bot_id: str
+    symbol: str
+    ts: int
+    action: Action
+    side: Side
+    reason: Reason
+    price: float
+    approved: bool
+    gate: str
+    detail: str
+    order_link_id: str | None

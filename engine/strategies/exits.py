@@ -1,0 +1,81 @@
+"""When a position leaves: the float rules that paper, live and backtest share.
+
+Prices and distances are in quote currency. The order inside a bar is the cautious one: the
+stop before the target. A trailing stop follows the bar's best price once the older levels have
+been tried, and is met in the same bar only where the close proves it.
+"""
+
+from typing import NamedTuple
+
+
+class Exits(NamedTuple):
+    """Exit rules of a strategy for one symbol.
+
+    `stop_loss`, `take_profit`, `trail` and `trail_activation` are fractions of the entry's
+    reference price; `max_age_ms` and `cooldown_ms` are market time; zero turns a rule off.
+    """
+
+    stop_loss: float
+    take_profit: float
+    trail: float
+    trail_activation: float
+    max_age_ms: int
+    cooldown_ms: int
+
+
+class Touch(NamedTuple):
+    """How a bar met a position's protection: which kind, at what price before slippage."""
+
+    kind: int
+    price: float
+
+
+UNTOUCHED = 0
+STOP = 1
+TARGET = 2
+LIQUIDATION = 3
+
+NO_TOUCH = Touch(UNTOUCHED, 0.0)
+
+
+def touch(
+    side: int, open_: float, high: float, low: float, stop: float, target: float, liquidation: float
+) -> Touch:
+    """The first of stop, liquidation and target that a bar reaches for a position.
+
+    `side` is +1 for long, -1 for short; a level of 0 is not set. A bar that opens beyond a
+    level is met at its open: the gap is not given back.
+    """
+    adverse = low if side > 0 else high
+    favorable = high if side > 0 else low
+    if liquidation > 0.0 and (adverse - liquidation) * side <= 0.0:
+        gapped = (open_ - liquidation) * side <= 0.0
+        nearer = stop <= 0.0 or (liquidation - stop) * side >= 0.0
+        if gapped or nearer:
+            return Touch(LIQUIDATION, liquidation)
+    if stop > 0.0 and (adverse - stop) * side <= 0.0:
+        gapped = (open_ - stop) * side <= 0.0
+        return Touch(STOP, open_ if gapped else stop)
+    if target > 0.0 and (favorable - target) * side >= 0.0:
+        gapped = (open_ - target) * side >= 0.0
+        return Touch(TARGET, open_ if gapped else target)
+    return NO_TOUCH
+
+
+def trailed_stop(
+    side: int, high: float, low: float, stop: float, distance: float, activation: float
+) -> float:
+    """The stop after a bar: once the bar's best price reached `activation` (0: from the start)
+    it follows that price at `distance`, and never moves back. 0 while there is none."""
+    best = high if side > 0 else low
+    if distance <= 0.0 or (activation > 0.0 and (best - activation) * side < 0.0):
+        return stop
+    candidate = best - distance * side
+    if stop <= 0.0 or (candidate - stop) * side > 0.0:
+        return candidate
+    return stop
+
+
+def too_old(exits: Exits, opened_at: int, ts: int) -> bool:
+    """Whether a position opened at `opened_at` has reached its greatest age at `ts`."""
+    return exits.max_age_ms > 0 and ts - opened_at >= exits.max_age_ms

@@ -1,0 +1,117 @@
+"""The gates an entry must pass, one by one and in their order."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from engine.risk import GATES, EntryRequest, check, verdicts
+from engine.strategies.sizing import Sizing
+from tests.engine.conftest import T0, D, instrument
+
+# 5 % of 10,000 at ten times, at a price of 100: 50 coins for 500 of margin.
+GOOD = EntryRequest(
+    ts=T0,
+    price=100.0,
+    instrument=instrument(),
+    sizing=Sizing(0.05, 0.07, 10),
+    equity=D(10_000),
+    free_margin=D(10_000),
+    halted="",
+    paused=False,
+    bars=601.0,
+    bars_needed=601,
+    ready=True,
+    cooldown_until=0,
+    holding=D(0),
+    order_open=False,
+)
+
+NAMES = [
+    "mode and kill",
+    "warm-up",
+    "cool-down",
+    "one position a symbol",
+    "size",
+    "instrument limits",
+]
+
+
+def test_a_good_entry_passes_every_gate_in_order():
+    results = check(GOOD)
+    assert [result.gate for result in results] == NAMES
+    assert all(result.passed for result in results)
+
+
+def test_the_size_is_whole_steps_of_what_equity_allows():
+    assert (GOOD.quantity, GOOD.margin) == (D(50), D(500))
+    assert replace(GOOD, price=99.0).quantity == D("50.5")
+
+
+REFUSALS = {
+    "halted": ({"halted": "books differ"}, "mode and kill", "halted: books differ"),
+    "paused": ({"paused": True}, "mode and kill", "the bot is paused"),
+    "warming up": ({"ready": False, "bars": 12.0}, "warm-up", "12 of 601 bars"),
+    "cooling down": ({"cooldown_until": T0 + 60_001}, "cool-down", "2 min left"),
+    "holding a long": ({"holding": D("0.10")}, "one position a symbol", "holds 0.1"),
+    "holding a short": ({"holding": D(-100)}, "one position a symbol", "holds -100"),
+    "an order underway": (
+        {"order_open": True},
+        "one position a symbol",
+        "an order is on its way",
+    ),
+    "no equity": ({"equity": D("-1")}, "size", "equity is -1.00"),
+    "no free margin": (
+        {"free_margin": D("499.99")},
+        "size",
+        "needs 500.00 margin, 499.99 is free",
+    ),
+    "below the minimum": (
+        {"equity": D(10)},
+        "instrument limits",
+        "0.0 is below the minimum 0.1",
+    ),
+    "above the maximum": (
+        {"instrument": instrument(quantity_max=D(40))},
+        "instrument limits",
+        "50.0 is above the maximum 40",
+    ),
+    "worth too little": (
+        {"instrument": instrument(notional_min=D("5000.01"))},
+        "instrument limits",
+        "worth 5000.00, the minimum is 5000.01",
+    ),
+    "leverage beyond the symbol's": (
+        {"instrument": instrument(leverage_max=5)},
+        "instrument limits",
+        "leverage 10 is above 5",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "gate", "detail"), REFUSALS.values(), ids=REFUSALS)
+def test_a_gate_refuses_in_words(changes, gate, detail):
+    last = check(replace(GOOD, **changes))[-1]
+    assert (last.gate, last.passed, last.detail) == (gate, False, detail)
+
+
+@pytest.mark.parametrize(("changes", "gate", "detail"), REFUSALS.values(), ids=REFUSALS)
+def test_a_refusal_ends_the_check_but_not_the_verdicts(changes, gate, detail):
+    request = replace(GOOD, **changes)
+    assert [result.gate for result in check(request)] == NAMES[: NAMES.index(gate) + 1]
+    assert [result.gate for result in verdicts(request)] == NAMES
+    assert len(GATES) == len(NAMES)
+
+
+def test_the_first_gate_that_refuses_is_the_one_named():
+    request = replace(GOOD, paused=True, ready=False, holding=D(1), equity=D(0))
+    assert check(request)[-1].gate == "mode and kill"
+
+
+def test_a_cool_down_is_over_at_its_end():
+    assert check(replace(GOOD, cooldown_until=T0))[-1].gate == "instrument limits"
+    assert check(replace(GOOD, cooldown_until=T0 + 1))[-1].gate == "cool-down"
+
+
+def test_margin_may_be_used_to_the_last_unit():
+    assert check(replace(GOOD, free_margin=Decimal(500)))[-1].passed
