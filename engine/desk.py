@@ -1,0 +1,82 @@
+"""The desk as commands see it: what it is, how it stands, what is stored, and how to ask it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.candle import Candle
+from engine.effect import Done, NotDone
+from engine.errors import Refused
+from engine.event import Instruction
+from engine.instrument import Instrument
+from engine.ports import Clock, F, Market, Store
+from engine.runtime import Runtime
+from engine.view import CoreView, WhyView
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One running desk. `started_at` is wall time in UTC ms."""
+
+    mode: str
+    version: str
+    started_at: int
+    runtime: Runtime
+    store: Store
+    market: Market
+    clock: Clock
+
+    @property
+    def badge(self) -> str:
+        """Mode and market: stands on everything that shows or moves money."""
+        speed = f" at {self.market.speed:g}x speed" if self.market.speed not in (0, 1) else ""
+        return f"{self.mode.upper()} - {self.market.label}{speed}"
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        return self.market.symbols
+
+    @property
+    def bot_ids(self) -> list[str]:
+        return [bot.bot_id for bot in self.view().bots]
+
+    def view(self) -> CoreView:
+        return self.runtime.view()
+
+    def why(self, symbol: str) -> list[WhyView]:
+        return self.runtime.why(symbol)
+
+    def instrument(self, symbol: str) -> Instrument:
+        return self.market.instrument(symbol)
+
+    async def candles(self, symbol: str, interval: int, limit: int) -> list[Candle]:
+        """The last bars of `interval` ms that the desk has seen closed, oldest first."""
+        return await self.market.history(symbol, interval, self.view().market_time, limit)
+
+    async def ask(self, instruction: Instruction, actor: str) -> str:
+        """Have an instruction carried out; the sentence that says so. Raises Refused."""
+        match await self.runtime.ask(instruction, actor):
+            case Done(text):
+                return text
+            case NotDone(reason):
+                raise Refused(reason)
+
+    async def recent(
+        self,
+        kind: type[F],
+        key: Callable[[F], int],
+        *,
+        symbol: str | None = None,
+        since: int | None = None,
+        limit: int | None = None,
+    ) -> list[F]:
+        """Stored facts of this desk's accounts, oldest first by `key`: the last `limit`.
+
+        The database may hold other books too: those of another mode or market.
+        """
+        found: list[F] = []
+        for account in self.view().accounts:
+            found += await self.store.recent(
+                kind, account=account.account, symbol=symbol, since=since, limit=limit
+            )
+        found.sort(key=key)
+        return found if limit is None else found[-limit:]

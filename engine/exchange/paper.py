@@ -1,0 +1,572 @@
+"""The paper exchange: a pure reducer from orders and candles to executions.
+
+Same book, same inputs, same answers, to the last digit: chance comes from a hash of the seed
+and the execution's number. Market orders fill at the open of the next bar; slippage and
+impact always go against the order; funding is exchanged at the settlement stamps only; inside
+a bar a stop comes before a target.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from pydantic import TypeAdapter
+
+from engine.candle import HOUR_MS, Candle
+from engine.effect import Cancel, Submit
+from engine.event import (
+    CandleClosed,
+    Event,
+    Executed,
+    FundingSettled,
+    OrderAccepted,
+    OrderCanceled,
+    OrderRejected,
+)
+from engine.instrument import Instrument
+from engine.ledger import Ledger
+from engine.order import (
+    ZERO,
+    ExecType,
+    Execution,
+    Fill,
+    Order,
+    OrderType,
+    Reason,
+    Side,
+)
+from engine.ports import StateRow
+from engine.position import Position, apply
+from engine.strategies import exits
+
+STATE_VERSION = 1
+FUNDING_EVERY_MS = 8 * HOUR_MS
+MONEY_PLACES = Decimal("1E-8")
+
+# Maintenance margin as a share of the initial margin, by leverage: a position is liquidated
+# once its loss has eaten all but this share.
+MAINTENANCE = ((5, 0.01), (10, 0.025), (20, 0.05), (50, 0.10), (100, 0.125))
+MAINTENANCE_ABOVE = 0.15
+
+IMPACT_AT_HOURLY_VOLUME = 0.001
+IMPACT_MAX = 0.01
+PARTIAL_CHANCE = 0.10
+PARTIAL_SHARE = (0.3, 0.9)
+
+
+@dataclass(frozen=True, slots=True)
+class PaperSettings:
+    """Costs and frictions. Fees and slippage are fractions of the notional.
+
+    `slippage_max` bounds a uniform draw; `impact` adds the order's size against the usual
+    hourly volume; `partial_fills` leaves part of one order in ten for the next bar;
+    `latency_ms` moves the price of a market order along its bar.
+    """
+
+    taker_fee: Decimal = Decimal("0.00055")
+    maker_fee: Decimal = Decimal("0.0002")
+    slippage_max: float = 0.0005
+    impact: bool = False
+    partial_fills: bool = False
+    latency_ms: int = 0
+    seed: int = 42
+
+
+@dataclass(slots=True)
+class Protection:
+    """The stop, target and trailing stop of a position; 0 where not set."""
+
+    stop: float
+    target: float
+    trail: float
+    activation: float
+    trailing: bool = False
+
+
+UNPROTECTED = Protection(stop=0.0, target=0.0, trail=0.0, activation=0.0)
+
+
+@dataclass(slots=True)
+class PaperState:
+    """Everything a paper account remembers. `opens` is the open of the last bar seen."""
+
+    ledger: Ledger
+    positions: dict[str, Position] = field(default_factory=dict)
+    protections: dict[str, Protection] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    prices: dict[str, float] = field(default_factory=dict)
+    opens: dict[str, int] = field(default_factory=dict)
+    accepted: int = 0
+    executions: int = 0
+
+
+_STATE = TypeAdapter(PaperState)
+
+
+class PaperBook:
+    """One paper account: its orders, positions, margin and money."""
+
+    def __init__(
+        self,
+        account: str,
+        deposit: Decimal,
+        settings: PaperSettings,
+        instruments: Mapping[str, Instrument],
+        funding_rate: Callable[[str, int], Decimal],
+    ) -> None:
+        self.account = account
+        self.state = PaperState(Ledger(deposit))
+        self._settings = settings
+        self._instruments = instruments
+        self._funding_rate = funding_rate
+        self._busy: set[str] = set()
+
+    def step(self, event: Submit | Cancel | CandleClosed) -> Sequence[Event]:
+        """Take one instruction or bar, remember what it changes, return the answers."""
+        if type(event) is CandleClosed:
+            return self._on_candle(event)
+        if isinstance(event, Submit):
+            return self._on_submit(event.order)
+        assert isinstance(event, Cancel)
+        return self._on_cancel(event)
+
+    # -- instructions --------------------------------------------------------------------
+
+    def _on_submit(self, order: Order) -> Sequence[Event]:
+        refusal = self._refusal(order)
+        if refusal:
+            return (OrderRejected(self.account, order.order_link_id, refusal, order.created_at),)
+        self.state.accepted += 1
+        order_id = f"P{self.state.accepted:08d}"
+        self.state.orders[order.order_link_id] = order.accepted(order_id, order.created_at)
+        self._busy.add(order.symbol)
+        return (OrderAccepted(self.account, order.order_link_id, order_id, order.created_at),)
+
+    def _refusal(self, order: Order) -> str:
+        rules = self._instruments[order.symbol]
+        price = self.state.prices.get(order.symbol)
+        if order.order_link_id in self.state.orders:
+            return "duplicate order link id"
+        if price is None:
+            return "no market price yet"
+        if order.quantity < rules.quantity_min or order.quantity % rules.quantity_step:
+            return (
+                f"quantity {order.quantity}: at least {rules.quantity_min}, "
+                f"in steps of {rules.quantity_step}"
+            )
+        if order.quantity > rules.quantity_max:
+            return f"quantity {order.quantity} is above the maximum {rules.quantity_max}"
+        for level in (order.price, order.trigger_price):
+            if level is not None and (level <= 0 or level % rules.tick):
+                return f"price {level}: above zero, in steps of {rules.tick}"
+        if order.order_type is OrderType.LIMIT and order.price is None:
+            return "a limit order needs a price"
+        if order.order_type is OrderType.STOP and order.trigger_price is None:
+            return "a stop order needs a trigger price"
+        if order.reduce_only:
+            return "" if self._reducible(order) else "no position to reduce"
+        needed = self._needed_margin(order)
+        free = self.free_margin()
+        if needed > free:
+            return f"insufficient margin: needs {needed:.2f}, {free:.2f} is free"
+        return ""
+
+    def _on_cancel(self, event: Cancel) -> Sequence[Event]:
+        order = self.state.orders.pop(event.order_link_id, None)
+        if order is None:
+            return ()
+        return (OrderCanceled(self.account, order.order_link_id, "canceled", event.ts),)
+
+    # -- margin --------------------------------------------------------------------------
+
+    def free_margin(self) -> Decimal:
+        """Equity less what positions and resting entries bind, in quote currency."""
+        state = self.state
+        equity = state.ledger.balance
+        bound = ZERO
+        for position in state.positions.values():
+            equity += position.unrealized(_decimal(state.prices[position.symbol]))
+            bound += position.margin
+        for order in state.orders.values():
+            if not order.reduce_only:
+                bound += self._needed_margin(order)
+        return equity - bound
+
+    def _needed_margin(self, order: Order) -> Decimal:
+        price = order.price or order.trigger_price or _decimal(self.state.prices[order.symbol])
+        notional = order.remaining * price
+        return notional / order.leverage + notional * self._settings.taker_fee
+
+    def _reducible(self, order: Order) -> Decimal:
+        """How much of a reduce-only order the position allows."""
+        position = self.state.positions.get(order.symbol)
+        if position is None or position.side is not order.side.opposite:
+            return ZERO
+        return min(order.remaining, abs(position.quantity))
+
+    # -- a bar ---------------------------------------------------------------------------
+
+    def _on_candle(self, event: CandleClosed) -> Sequence[Event]:
+        symbol, candle = event.symbol, event.candle
+        state = self.state
+        answers: list[Event] = []
+        if symbol in self._busy:
+            answers.extend(self._settle_funding(symbol, candle))
+            intrabar = self._match_orders(symbol, candle, event.closed_at, answers)
+            self._apply_protection(symbol, candle, event.closed_at, intrabar, answers)
+            if symbol not in state.positions and not self._resting(symbol):
+                self._busy.discard(symbol)
+        state.prices[symbol] = candle.close
+        state.opens[symbol] = candle.ts
+        return answers
+
+    def _resting(self, symbol: str) -> list[Order]:
+        return [order for order in self.state.orders.values() if order.symbol == symbol]
+
+    def _settle_funding(self, symbol: str, candle: Candle) -> Iterable[Event]:
+        """One payment for each settlement stamp after the last bar's open, up to this one's."""
+        last = self.state.opens.get(symbol, candle.ts)
+        stamp = last - last % FUNDING_EVERY_MS + FUNDING_EVERY_MS
+        while stamp <= candle.ts and symbol in self.state.positions:
+            price = candle.open if stamp == candle.ts else self.state.prices[symbol]
+            yield self._fund(symbol, stamp, _decimal(price))
+            stamp += FUNDING_EVERY_MS
+
+    def _fund(self, symbol: str, stamp: int, price: Decimal) -> FundingSettled:
+        state = self.state
+        position = state.positions[symbol]
+        rate = self._funding_rate(symbol, stamp)
+        amount = (-position.quantity * price * rate).quantize(MONEY_PLACES)
+        state.ledger = state.ledger.after_funding(amount)
+        state.positions[symbol] = position.with_funding(amount)
+        return FundingSettled(self.account, symbol, stamp, amount, rate, price, position.quantity)
+
+    def _match_orders(
+        self, symbol: str, candle: Candle, closed_at: int, answers: list[Event]
+    ) -> bool:
+        """Fill what the bar fills; whether a position was opened inside the bar."""
+        intrabar = False
+        found = [(order, self._meet(order, candle, closed_at)) for order in self._resting(symbol)]
+        met = [(order, *meeting) for order, meeting in found if meeting is not None]
+        # What fills at the open comes before what fills inside the bar: the books are folded
+        # again from the stored fills, in the order of their times.
+        for order, price, maker, ts in sorted(met, key=lambda meeting: meeting[-1]):
+            quantity = self._reducible(order) if order.reduce_only else order.remaining
+            if not quantity:
+                del self.state.orders[order.order_link_id]
+                answers.append(
+                    OrderCanceled(self.account, order.order_link_id, "no position to reduce", ts)
+                )
+                continue
+            if not maker:
+                quantity = self._part_of(order, quantity)
+            intrabar = intrabar or (not order.reduce_only and ts != candle.ts)
+            answers.append(self._execute(order, quantity, price, maker, ts))
+        return intrabar
+
+    def _meet(self, order: Order, candle: Candle, closed_at: int) -> tuple[float, bool, int] | None:
+        """Where a bar meets an order: price before slippage, whether as maker, and when."""
+        sign = order.side.sign
+        if order.order_type is OrderType.MARKET:
+            return self._arrival_price(candle, closed_at), False, candle.ts
+        if order.order_type is OrderType.STOP:
+            assert order.trigger_price is not None
+            trigger = float(order.trigger_price)
+            if (candle.open - trigger) * sign >= 0:
+                return candle.open, False, candle.ts
+            reached = candle.high if sign > 0 else candle.low
+            return (trigger, False, closed_at) if (reached - trigger) * sign >= 0 else None
+        assert order.price is not None
+        limit = float(order.price)
+        arrived = order.created_at > self.state.opens[order.symbol] and not order.filled_quantity
+        if arrived and (limit - candle.open) * sign >= 0:
+            return candle.open, False, candle.ts
+        # The bar must trade through the limit: at a mere touch others stand in line first.
+        reached = candle.low if sign > 0 else candle.high
+        return (limit, True, closed_at) if (limit - reached) * sign > 0 else None
+
+    def _arrival_price(self, candle: Candle, closed_at: int) -> float:
+        share = min(self._settings.latency_ms / (closed_at - candle.ts), 1.0)
+        return candle.open + (candle.close - candle.open) * share
+
+    def _part_of(self, order: Order, quantity: Decimal) -> Decimal:
+        if not self._settings.partial_fills or self._draw("partial") >= PARTIAL_CHANCE:
+            return quantity
+        low, high = PARTIAL_SHARE
+        share = low + (high - low) * self._draw("share")
+        rules = self._instruments[order.symbol]
+        return min(max(rules.quantize(float(quantity) * share), rules.quantity_min), quantity)
+
+    def _execute(
+        self, order: Order, quantity: Decimal, price: float, maker: bool, ts: int
+    ) -> Executed:
+        executed = self._fill(
+            symbol=order.symbol,
+            side=order.side,
+            quantity=quantity,
+            price=_decimal(price) if maker else self._slipped(order, quantity, price),
+            maker=maker,
+            ts=ts,
+            order=order,
+        )
+        after = order.filled(quantity, ts)
+        if after.is_open:
+            self.state.orders[order.order_link_id] = after
+        else:
+            del self.state.orders[order.order_link_id]
+        self._protect(order)
+        return executed
+
+    def _protect(self, order: Order) -> None:
+        """Give a position the levels of the order that opens it or, if it has any, adds to it.
+
+        A later part of the same order changes nothing: the stop may have trailed since.
+        """
+        position = self.state.positions.get(order.symbol)
+        if order.reduce_only or position is None or position.side is not order.side:
+            return
+        protection = _protection(order)
+        adds = not order.filled_quantity and protection != UNPROTECTED
+        if adds or order.symbol not in self.state.protections:
+            self.state.protections[order.symbol] = protection
+
+    def _slipped(self, order: Order, quantity: Decimal, price: float) -> Decimal:
+        """The price after slippage and impact; a limit is never passed."""
+        slipped = self._adverse(order.symbol, order.side, quantity, price)
+        if order.price is None:
+            return slipped
+        worst = min if order.side is Side.BUY else max
+        return worst(slipped, order.price)
+
+    def _adverse(self, symbol: str, side: Side, quantity: Decimal, price: float) -> Decimal:
+        rules = self._instruments[symbol]
+        drift = self._settings.slippage_max * self._draw("slippage")
+        if self._settings.impact:
+            share = float(quantity) * price / float(rules.hourly_volume)
+            drift += min(share * IMPACT_AT_HOURLY_VOLUME, IMPACT_MAX)
+        if side is Side.BUY:
+            return rules.price_up(price * (1.0 + drift))
+        return rules.price_down(price * (1.0 - drift))
+
+    # -- protection ----------------------------------------------------------------------
+
+    def _apply_protection(
+        self, symbol: str, candle: Candle, closed_at: int, intrabar: bool, answers: list[Event]
+    ) -> None:
+        position = self.state.positions.get(symbol)
+        protection = self.state.protections.get(symbol)
+        if position is None or protection is None:
+            return
+        assert position.side is not None
+        side = position.side.sign
+        # What came before an entry inside the bar is unknown: assume the worse half only.
+        target = 0.0 if intrabar else protection.target
+        # A position opened inside the bar never saw its open.
+        opened = float(position.average_price or 0) if position.opened_at == closed_at else None
+        touch = exits.touch(
+            side,
+            candle.open if opened is None else opened,
+            candle.high,
+            candle.low,
+            protection.stop,
+            target,
+            _liquidation_price(position),
+        )
+        if touch.kind == exits.UNTOUCHED and not intrabar:
+            touch = self._trail(side, candle, protection)
+        if touch.kind != exits.UNTOUCHED:
+            answers.append(self._close(position, protection, touch, closed_at))
+
+    def _trail(self, side: int, candle: Candle, protection: Protection) -> exits.Touch:
+        before = protection.stop
+        protection.stop = exits.trailed_stop(
+            side, candle.high, candle.low, before, protection.trail, protection.activation
+        )
+        if protection.stop == before:
+            return exits.NO_TOUCH
+        protection.trailing = True
+        if (candle.close - protection.stop) * side <= 0:
+            return exits.Touch(exits.STOP, protection.stop)
+        return exits.NO_TOUCH
+
+    def _close(
+        self, position: Position, protection: Protection, touch: exits.Touch, ts: int
+    ) -> Executed:
+        assert position.side is not None
+        side = position.side.opposite
+        quantity = abs(position.quantity)
+        if touch.kind == exits.LIQUIDATION:
+            price = _bankruptcy_price(position, self._instruments[position.symbol])
+            reason = Reason.LIQUIDATION
+        else:
+            price = self._adverse(position.symbol, side, quantity, touch.price)
+            stop = Reason.TRAILING_STOP if protection.trailing else Reason.STOP_LOSS
+            reason = stop if touch.kind == exits.STOP else Reason.TAKE_PROFIT
+        return self._fill(
+            symbol=position.symbol,
+            side=side,
+            quantity=quantity,
+            price=price,
+            maker=False,
+            ts=ts,
+            trigger=reason,
+        )
+
+    # -- money ---------------------------------------------------------------------------
+
+    def _fill(
+        self,
+        symbol: str,
+        side: Side,
+        quantity: Decimal,
+        price: Decimal,
+        maker: bool,
+        ts: int,
+        order: Order | None = None,
+        trigger: Reason | None = None,
+    ) -> Executed:
+        state = self.state
+        state.executions += 1
+        rate = self._settings.maker_fee if maker else self._settings.taker_fee
+        if order is None:
+            state.accepted += 1
+        execution = Execution(
+            account=self.account,
+            exec_id=f"E{state.executions:08d}",
+            order_id=(order.order_id or "") if order else f"P{state.accepted:08d}",
+            order_link_id=order.order_link_id if order else "",
+            symbol=symbol,
+            side=side,
+            price=price,
+            quantity=quantity,
+            fee=(quantity * price * rate).quantize(MONEY_PLACES),
+            is_maker=maker,
+            exec_type=ExecType.LIQUIDATION if trigger is Reason.LIQUIDATION else ExecType.TRADE,
+            ts=ts,
+            trigger=trigger,
+        )
+        self._book(execution, order.leverage if order else 1)
+        return Executed(execution)
+
+    def _book(self, execution: Execution, leverage: int) -> None:
+        state = self.state
+        symbol = execution.symbol
+        before = state.positions.get(symbol) or Position(self.account, "", symbol)
+        applied = apply(before, _anonymous(execution), leverage)
+        state.ledger = state.ledger.after_fill(
+            applied.realized, execution.fee, applied.closed is not None
+        )
+        if applied.closed is not None:
+            state.protections.pop(symbol, None)
+        if applied.position.is_flat:
+            state.positions.pop(symbol, None)
+        else:
+            state.positions[symbol] = applied.position
+
+    def _draw(self, what: str) -> float:
+        """A number in [0, 1) that depends on seed, account, execution and purpose alone."""
+        key = f"{self._settings.seed}:{self.account}:{self.state.executions}:{what}"
+        digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big") / 2**64
+
+    # -- memory --------------------------------------------------------------------------
+
+    def dump(self) -> StateRow:
+        body = _STATE.dump_json(self.state).decode()
+        return StateRow(f"paper:{self.account}", STATE_VERSION, body)
+
+    def load(self, row: StateRow) -> None:
+        self.state = _STATE.validate_json(row.body)
+        self._busy = set(self.state.positions)
+        self._busy.update(order.symbol for order in self.state.orders.values())
+
+
+class PaperExchange:
+    """All paper accounts of the desk, behind the engine's exchange port."""
+
+    def __init__(self, books: Sequence[PaperBook], symbols: Mapping[str, Sequence[str]]) -> None:
+        self._books = {book.account: book for book in books}
+        self._by_symbol: dict[str, list[PaperBook]] = {}
+        for book in books:
+            for symbol in symbols[book.account]:
+                self._by_symbol.setdefault(symbol, []).append(book)
+        self._dirty: dict[str, None] = {}
+
+    def restore(self, states: Mapping[str, StateRow]) -> None:
+        for account, book in self._books.items():
+            if row := states.get(f"paper:{account}"):
+                book.load(row)
+
+    async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Event]:
+        account = (
+            instruction.order.account if isinstance(instruction, Submit) else instruction.account
+        )
+        self._dirty[account] = None
+        return self._books[account].step(instruction)
+
+    def on_candle(self, candle: CandleClosed) -> Sequence[Event]:
+        answers: Sequence[Event] = ()
+        for book in self._by_symbol.get(candle.symbol, ()):
+            self._dirty[book.account] = None
+            answers = [*answers, *book.step(candle)] if answers else book.step(candle)
+        return answers
+
+    def dirty_states(self) -> list[StateRow]:
+        rows = [self._books[account].dump() for account in self._dirty]
+        self._dirty.clear()
+        return rows
+
+
+def _decimal(price: float) -> Decimal:
+    return Decimal(repr(price))
+
+
+def _protection(order: Order) -> Protection:
+    return Protection(
+        stop=float(order.stop_loss or 0),
+        target=float(order.take_profit or 0),
+        trail=float(order.trailing_stop or 0),
+        activation=float(order.trailing_activation or 0),
+    )
+
+
+def _maintenance(leverage: int) -> float:
+    for limit, share in MAINTENANCE:
+        if leverage <= limit:
+            return share
+    return MAINTENANCE_ABOVE
+
+
+def _liquidation_price(position: Position) -> float:
+    """Where an isolated position has lost all but its maintenance margin."""
+    assert position.average_price is not None and position.side is not None
+    loss = (1.0 - _maintenance(position.leverage)) / position.leverage
+    return float(position.average_price) * (1.0 - position.side.sign * loss)
+
+
+def _bankruptcy_price(position: Position, rules: Instrument) -> Decimal:
+    """Where an isolated position has lost its whole margin: what liquidation pays."""
+    assert position.average_price is not None and position.side is not None
+    price = float(position.average_price) * (1.0 - position.side.sign / position.leverage)
+    return rules.price_down(price) if position.side is Side.BUY else rules.price_up(price)
+
+
+def _anonymous(execution: Execution) -> Fill:
+    """The execution as a fill of nobody in particular: the exchange knows no bots."""
+    return Fill(
+        exec_id=execution.exec_id,
+        account=execution.account,
+        bot_id="",
+        symbol=execution.symbol,
+        order_id=execution.order_id,
+        client_order_id=execution.order_link_id,
+        side=execution.side,
+        exec_price=execution.price,
+        exec_qty=execution.quantity,
+        exec_time=execution.ts,
+        commission=execution.fee,
+        is_maker=execution.is_maker,
+        exec_type=execution.exec_type,
+        close_reason=execution.trigger or Reason.EMA_CROSS,
+    )

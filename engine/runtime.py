@@ -1,0 +1,408 @@
+"""The loop around the core: takes events in, commits what they caused, then carries it out.
+
+One task owns the core. People and exchange answers go before candles. A turn is one input
+with every answer that follows from it at once; its facts, state and notices are stored in one
+transaction, and only then is anything sent. Candles without consequences share a transaction.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import structlog
+from pydantic import TypeAdapter
+
+from engine.audit import Act, Chain
+from engine.core import SEEN_EXECUTIONS, Core
+from engine.effect import (
+    Answer,
+    Audit,
+    Cancel,
+    Effect,
+    Notify,
+    Record,
+    Result,
+    Sample,
+    Submit,
+)
+from engine.errors import Broken, Refused, Unreachable
+from engine.event import (
+    CandleClosed,
+    CommandRun,
+    DeskHalted,
+    DeskStarted,
+    DeskStopped,
+    Event,
+    Executed,
+    Instructed,
+    Instruction,
+    MarketEnded,
+    MarketRemarked,
+)
+from engine.ledger import Funding, fold
+from engine.order import Fill
+from engine.ports import Clock, Commit, Exchange, JournalRow, Market, StateRow, Store
+from engine.view import CoreView, WhyView
+
+# Candles without consequences that share one transaction. After a crash they are taken
+# again, in a few milliseconds.
+GROUP_CANDLES = 512
+# Candles stepped before other tasks get a turn: about 2 ms of work.
+CANDLES_PER_TURN = 64
+# People waiting for an answer. A desk that is this far behind says so instead of queueing.
+PEOPLE_WAITING_MAX = 256
+# A database that does not answer is tried again for about a minute, then the process ends:
+# a new one starts from what is stored.
+COMMIT_DELAYS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
+
+STOPPING = "The desk is stopping. Ask again when it is back."
+
+log = structlog.get_logger()
+
+
+class Runtime:
+    """Runs one core against one market, one exchange and one store."""
+
+    def __init__(
+        self,
+        core: Core,
+        store: Store,
+        exchange: Exchange,
+        market: Market,
+        clock: Clock,
+        audit_key: bytes,
+        version: str,
+    ) -> None:
+        self._core = core
+        self._store = store
+        self._exchange = exchange
+        self._market = market
+        self._clock = clock
+        self._audit_key = audit_key
+        self._version = version
+        self._people: deque[Event] = deque()
+        self._candles: deque[CandleClosed] = deque()
+        self._wake = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._resumed = asyncio.Event()
+        self._caught_up = asyncio.Event()
+        self._waiting: dict[int, asyncio.Future[Result]] = {}
+        self._requests = 0
+        self._stopping = False
+        self._epoch = 0
+        self._commits = 0
+        self._chain = Chain(audit_key, None)
+        self._commit = Commit(epoch=0)
+        self._acts: list[Act] = []
+        self._answers: list[Answer] = []
+        self._outgoing: list[Submit | Cancel] = []
+        self._grouped = 0
+        self._listeners: list[Callable[[Commit], None]] = []
+
+    # -- for surfaces --------------------------------------------------------------------
+
+    def listen(self, listener: Callable[[Commit], None]) -> None:
+        """Call `listener` after each commit, with what was stored."""
+        self._listeners.append(listener)
+
+    def view(self) -> CoreView:
+        return self._core.view()
+
+    def why(self, symbol: str) -> list[WhyView]:
+        return self._core.why(symbol)
+
+    @property
+    def epoch(self) -> int:
+        """Which process of this database's desk this is, counted up at each start."""
+        return self._epoch
+
+    @property
+    def waiting(self) -> int:
+        """Events in the inbox: what people and the exchange said, and candles."""
+        return len(self._people) + len(self._candles)
+
+    async def ask(self, instruction: Instruction, actor: str) -> Result:
+        """Give the core an instruction and wait until its outcome is stored.
+
+        Raises Refused when too many people are waiting already, or the desk is stopping.
+        """
+        if self._stopping:
+            raise Refused(STOPPING)
+        if len(self._people) >= PEOPLE_WAITING_MAX:
+            raise Refused("The desk is busy. Nothing was changed; try again in a moment.")
+        self._requests += 1
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting[self._requests] = answer
+        self._post(Instructed(instruction, actor, self._requests, self._clock.now()))
+        return await answer
+
+    def note_command(self, actor: str, command: str, outcome: str) -> None:
+        """Have a command written to the audit."""
+        self._post(CommandRun(actor, command, outcome, self._clock.now()))
+
+    async def until_caught_up(self) -> None:
+        """Return once every candle that has closed by now is taken and stored."""
+        await self._caught_up.wait()
+
+    def stop(self) -> None:
+        """End `run` after the present turn."""
+        self._stopping = True
+        self._wake.set()
+
+    # -- life ----------------------------------------------------------------------------
+
+    async def start(
+        self, epoch: int, remarks: Sequence[str] = (), halts: Sequence[str] = ()
+    ) -> bool:
+        """Load what was stored, check it, finish what was begun, and say that we are here.
+
+        `remarks` are told on the first run of these books; each of `halts` is a reason to open
+        no position. Returns whether this is the first run.
+        """
+        self._epoch = epoch
+        self._commit = Commit(epoch=epoch)
+        self._chain = Chain(self._audit_key, await self._store.last_audit())
+        states = await self._store.states()
+        fills = await self._store.recent(Fill)
+        payments = await self._store.recent(Funding)
+        self._core.restore(states, fills[-SEEN_EXECUTIONS:])
+        self._exchange.restore(states)
+        first_run = not self._core.cursors
+        self._market.resume(self._core.cursors)
+        now = self._clock.now()
+        await self._take(DeskStarted(self._version, epoch, now))
+        if first_run:
+            for remark in [*remarks, *_other_books(states)]:
+                await self._take(MarketRemarked(now, remark))
+        for reason in [*halts, *self._differences(fills, payments)]:
+            await self._take(DeskHalted(reason, now))
+        self._outgoing.extend(self._core.unfinished())
+        await self._settle()
+        return first_run
+
+    def set_speed(self, speed: float) -> None:
+        """Change the market's speed from the next candle on."""
+        self._candles.clear()
+        self._market.resume(self._core.cursors)
+        self._market.speed = speed
+        self._resumed.set()
+
+    async def run(self) -> None:
+        """Take events until told to stop; raises what makes going on impossible."""
+        feed = asyncio.create_task(self._feed(), name="market feed")
+        feed.add_done_callback(lambda _: self._wake.set())
+        try:
+            while not self._stopping:
+                await self._next_turns()
+                if feed.done():
+                    feed.result()
+            await self._take(DeskStopped(self._clock.now()))
+        finally:
+            self._stopping = True
+            feed.cancel()
+            with suppress(asyncio.CancelledError):
+                await feed
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(Refused(STOPPING))
+
+    async def _feed(self) -> None:
+        """Fetch candles while the last ones are worked on, one batch ahead."""
+        while True:
+            batch = await self._market.next(GROUP_CANDLES)
+            if batch:
+                self._candles.extend(batch)
+                self._wake.set()
+                self._drained.clear()
+                await self._drained.wait()
+            else:
+                self._post(MarketEnded(self._clock.now()))
+                self._resumed.clear()
+                await self._resumed.wait()
+
+    def _post(self, event: Event) -> None:
+        self._people.append(event)
+        self._wake.set()
+
+    # -- turns ---------------------------------------------------------------------------
+
+    async def _next_turns(self) -> None:
+        while self._people:
+            await self._take(self._people.popleft())
+        if self._candles:
+            await self._take_candles()
+        if not self._candles:
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Store what is open, tell the feed, and wait for something to do."""
+        await self._settle()
+        # While the turn was stored the feed may have brought the last candles.
+        if self._market.caught_up and not self._candles:
+            self._caught_up.set()
+        else:
+            self._caught_up.clear()
+        self._drained.set()
+        if not (self._people or self._candles or self._stopping):
+            await self._wake.wait()
+        self._wake.clear()
+
+    async def _take_candles(self) -> None:
+        """Step through waiting candles until one has consequences or somebody calls."""
+        candles, core, exchange = self._candles, self._core, self._exchange
+        for _ in range(CANDLES_PER_TURN):
+            if not candles:
+                return
+            event = candles.popleft()
+            self._grouped += 1
+            closes = False
+            for answer in exchange.on_candle(event):
+                closes = self._collect(answer, core.step(answer)) or closes
+            if effects := core.step(event):
+                closes = self._sort(effects) or closes
+            if closes or self._grouped >= GROUP_CANDLES:
+                await self._settle()
+            if self._people:
+                return
+        await self._clock.sleep(0)
+
+    async def _take(self, event: Event) -> None:
+        self._collect(event, self._core.step(event))
+        await self._settle()
+
+    def _collect(self, event: Event, effects: list[Effect]) -> bool:
+        self._commit.journal.append(_journal_row(event))
+        self._sort(effects)
+        return True
+
+    def _sort(self, effects: Iterable[Effect]) -> bool:
+        """Put effects where the commit finds them; whether any of them calls for one now."""
+        commit = self._commit
+        closes = False
+        for effect in effects:
+            match effect:
+                case Sample(fact):
+                    commit.facts.append(fact)
+                    continue
+                case Record(fact):
+                    commit.facts.append(fact)
+                case Notify(notice):
+                    commit.notices.append(notice)
+                case Audit(act):
+                    self._acts.append(act)
+                case Answer():
+                    self._answers.append(effect)
+                case Submit() | Cancel():
+                    self._outgoing.append(effect)
+            closes = True
+        return closes
+
+    async def _settle(self) -> None:
+        """Commit, then carry out. What the exchange answers is stored with what comes next.
+
+        Until then the order stands stored as pending, which is what a restart finishes.
+        """
+        await self._store_turn()
+        while self._outgoing:
+            stored, self._outgoing = self._outgoing, []
+            for instruction in stored:
+                for answer in await self._exchange.carry_out(instruction):
+                    self._collect(answer, self._core.step(answer))
+            if self._outgoing:
+                await self._store_turn()
+
+    async def _store_turn(self) -> None:
+        batch = self._commit
+        if not (self._grouped or batch.facts or batch.journal or batch.notices or self._acts):
+            return
+        self._commits += 1
+        batch.number = self._commits
+        batch.states = [*self._core.dirty_states(), *self._exchange.dirty_states()]
+        rows = self._chain.seal(self._acts)
+        if rows:
+            batch.audit, batch.audit_head = rows, self._chain.head(rows)
+        await self._persist(batch)
+        self._chain.advance(rows)
+        answers, self._answers = self._answers, []
+        self._commit, self._acts, self._grouped = Commit(epoch=self._epoch), [], 0
+        for answer in answers:
+            self._resolve(answer)
+        for listener in self._listeners:
+            listener(batch)
+
+    async def _persist(self, batch: Commit) -> None:
+        for delay in COMMIT_DELAYS:
+            try:
+                return await self._store.commit(batch)
+            except Unreachable as error:
+                log.warning("commit failed, trying again", error=str(error), delay_s=delay)
+                await self._clock.sleep(delay)
+        try:
+            await self._store.commit(batch)
+        except Unreachable as error:
+            raise Broken(f"the database can't be written: {error}") from error
+
+    def _resolve(self, answer: Answer) -> None:
+        waiting = self._waiting.pop(answer.request_id, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer.result)
+
+    # -- checks --------------------------------------------------------------------------
+
+    def _differences(self, fills: Sequence[Fill], payments: Sequence[Funding]) -> list[str]:
+        """Where the restored positions and money are not what the stored fills add up to."""
+        found = []
+        for account, state in self._core.accounts().items():
+            folded = fold(
+                account,
+                state.ledger.deposit,
+                (fill for fill in fills if fill.account == account),
+                (payment for payment in payments if payment.account == account),
+            )
+            positions = [p for p in state.positions.values() if not p.is_flat]
+            held = {position.symbol: position.quantity for position in positions}
+            paid = {position.symbol: position.cost for position in positions}
+            if held != folded.quantities:
+                found.append(
+                    f"{account}: positions {_amounts(held)} are not the sum of the fills "
+                    f"{_amounts(folded.quantities)}"
+                )
+            elif paid != folded.costs:
+                found.append(
+                    f"{account}: the cost of positions {_amounts(paid)} is not the sum of the "
+                    f"fills {_amounts(folded.costs)}"
+                )
+            elif state.ledger != folded.ledger:
+                found.append(
+                    f"{account}: balance {state.ledger.balance} is not the sum of fills, fees "
+                    f"and funding {folded.ledger.balance}"
+                )
+        return found
+
+
+def _other_books(states: Mapping[str, StateRow]) -> list[str]:
+    """That older books exist beside the ones now opened, which a person may miss otherwise."""
+    others = sorted(key.removeprefix("desk:") for key in states if key.startswith("desk:"))
+    if not others:
+        return []
+    return [f"New books are opened for this market; those of {', '.join(others)} stay as they are."]
+
+
+def _amounts(quantities: dict[str, Any]) -> str:
+    return ", ".join(f"{symbol} {amount}" for symbol, amount in quantities.items()) or "none"
+
+
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
+def _journal_row(event: Event) -> JournalRow:
+    kind = type(event)
+    adapter = _ADAPTERS.get(kind) or _ADAPTERS.setdefault(kind, TypeAdapter(kind))
+    ts = event.execution.ts if isinstance(event, Executed) else _ts(event)
+    return JournalRow(ts, kind.__name__, adapter.dump_json(event).decode())
+
+
+def _ts(event: Any) -> int:
+    return int(event.ts)
