@@ -1,0 +1,124 @@
+"""Every step goes up, down and up again, and ends at the tables the program works with."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+
+from engine.errors import BadSettings, Broken
+from engine.store.database import Database, open_database
+from engine.store.migrations import HEAD, bring_to_head, config_for, migrate, revision_of
+from engine.store.sql import open_store
+from engine.store.tables import metadata
+
+
+def steps(connection: Connection) -> list[str]:
+    """All steps, first to last."""
+    script = ScriptDirectory.from_config(config_for(connection))
+    return [step.revision for step in script.walk_revisions()][::-1]
+
+
+def tables_of(connection: Connection) -> set[str]:
+    return set(inspect(connection).get_table_names())
+
+
+def differences(connection: Connection) -> list[Any]:
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return list(compare_metadata(context, metadata))
+
+
+def set_revision(connection: Connection, revision: str) -> None:
+    connection.execute(text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
+
+
+async def test_each_step_goes_up_down_and_up(database: Database) -> None:
+    for step in await database.read(steps):
+        await database.write(lambda c, step=step: command.upgrade(config_for(c), step))  # type: ignore[misc]
+        before = await database.read(tables_of)
+        await database.write(lambda c: command.downgrade(config_for(c), "-1"))
+        await database.write(lambda c, step=step: command.upgrade(config_for(c), step))  # type: ignore[misc]
+        assert await database.read(tables_of) == before
+
+
+async def test_going_all_the_way_down_leaves_nothing(database: Database) -> None:
+    await bring_to_head(database)
+    await database.write(lambda c: command.downgrade(config_for(c), "base"))
+    assert await database.read(tables_of) <= {"alembic_version", "sqlite_sequence"}
+    await bring_to_head(database)
+    assert await database.read(revision_of) == HEAD
+
+
+async def test_the_steps_make_the_tables_the_program_works_with(database: Database) -> None:
+    await bring_to_head(database)
+    assert await database.read(differences) == []
+    assert await database.read(tables_of) - {"sqlite_sequence"} == {
+        *metadata.tables,
+        "alembic_version",
+    }
+
+
+async def test_head_is_the_last_step(database: Database) -> None:
+    assert (await database.read(steps))[-1] == HEAD
+
+
+async def test_migrating_twice_is_migrating_once(url: str) -> None:
+    await migrate(url)
+    await migrate(url)
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(url: str) -> None:
+    await migrate(url)
+    database = open_database(url)
+    await database.write(lambda c: set_revision(c, "9999"))
+    try:
+        with pytest.raises(BadSettings) as refused:
+            await open_store(url)
+        assert "at revision 9999, made by a newer version" in str(refused.value)
+        assert f"this program knows up to {HEAD}" in str(refused.value)
+        assert await database.read(revision_of) == "9999"
+    finally:
+        await database.close()
+
+
+async def test_a_migration_that_fails_half_way_leaves_the_old_tables(database: Database) -> None:
+    await database.write(lambda c: c.exec_driver_sql("CREATE TABLE audit (mine TEXT)"))
+    with pytest.raises(Broken, match="audit.*already exists"):
+        await bring_to_head(database)
+    assert await database.read(tables_of) == {"audit"}
+    await database.write(lambda c: c.exec_driver_sql("DROP TABLE audit"))
+    await bring_to_head(database)
+    assert await database.read(revision_of) == HEAD
+
+
+async def test_two_processes_may_migrate_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "desk.db"
+    code = (
+        "import asyncio, sys; from engine.store.migrations import migrate; "
+        "asyncio.run(migrate(sys.argv[1]))"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, f"sqlite:///{path}"], cwd=ROOT)  # noqa: ASYNC220
+        for _ in range(3)
+    ]
+    assert [process.wait(30) for process in started] == [0, 0, 0]
+
+
+async def test_a_start_at_head_does_not_import_alembic(tmp_path: Path) -> None:
+    await migrate(f"sqlite:///{tmp_path}/desk.db")
+    code = (
+        "import asyncio, sys; from engine.store.sql import open_store\n"
+        "async def main(): await (await open_store(sys.argv[1])).close()\n"
+        "asyncio.run(main()); print([m for m in sys.modules if m.startswith('alembic')])"
+    )
+    command_line = [sys.executable, "-c", code, f"sqlite:///{tmp_path}/desk.db"]
+    assert subprocess.check_output(command_line, cwd=ROOT, text=True).strip() == "[]"  # noqa: ASYNC221
+
+
+ROOT = Path(__file__).parents[3]

@@ -1,0 +1,77 @@
+"""The tables and the values of the engine fit each other."""
+
+from dataclasses import fields
+from decimal import Decimal
+from enum import StrEnum
+from typing import get_args, get_type_hints
+
+import pytest
+from sqlalchemy import Boolean, Table
+from sqlalchemy.dialects import sqlite
+
+from engine.audit import AuditHead, AuditRow
+from engine.effect import Fact
+from engine.errors import Broken
+from engine.order import Reason, Side
+from engine.ports import JournalRow, OutboxRow, StateRow
+from engine.store import tables
+from engine.store.tables import FACTS, DecimalText, EnumText, FactTable
+
+KINDS = pytest.mark.parametrize("kind, facts", FACTS.items(), ids=lambda v: getattr(v, "name", ""))
+
+
+def names(row: type) -> list[str]:
+    return [column.name for column in fields(row)]
+
+
+def columns(table: Table) -> list[str]:
+    return [column.name for column in table.columns]
+
+
+def test_every_kind_of_fact_has_a_table() -> None:
+    assert set(FACTS) == set(get_args(Fact))
+
+
+@KINDS
+def test_a_fact_s_columns_are_its_fields_in_their_order(kind: type[Fact], facts: FactTable) -> None:
+    assert columns(facts.table) == names(kind)
+
+
+@KINDS
+def test_a_column_holds_what_its_field_holds(kind: type[Fact], facts: FactTable) -> None:
+    hints = get_type_hints(kind)
+    for column in facts.table.columns:
+        allowed = get_args(hints[column.name]) or (hints[column.name],)
+        assert column.nullable == (type(None) in allowed), column
+        assert isinstance(column.type, DecimalText) == (Decimal in allowed), column
+        assert isinstance(column.type, Boolean) == (bool in allowed), column
+        words = [one for one in allowed if issubclass(one, StrEnum)]
+        assert [getattr(column.type, "enum", None)] == (words or [None]), column
+
+
+@KINDS
+def test_a_fact_table_is_sorted_by_columns_it_has(kind: type[Fact], facts: FactTable) -> None:
+    assert set(facts.order) <= set(names(kind))
+    assert facts.key
+
+
+def test_the_other_rows_are_read_by_position_too() -> None:
+    assert columns(tables.state) == names(StateRow)
+    assert columns(tables.journal) == ["seq", *names(JournalRow)]
+    assert columns(tables.outbox) == [*names(OutboxRow), "delivered_at"]
+    assert columns(tables.audit) == names(AuditRow)
+    assert columns(tables.audit_head) == ["id", *names(AuditHead)]
+
+
+def test_a_word_of_a_newer_version_is_not_guessed_at() -> None:
+    kind = EnumText(Reason)
+    assert kind.process_result_value("stop_loss", sqlite.dialect()) is Reason.STOP_LOSS
+    assert EnumText(Side).process_result_value(None, sqlite.dialect()) is None
+    with pytest.raises(Broken, match="'moon_phase' is not a Reason"):
+        kind.process_result_value("moon_phase", sqlite.dialect())
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_amount_is_not_stored(value: str) -> None:
+    with pytest.raises(Broken, match="is not an amount"):
+        DecimalText().process_bind_param(Decimal(value), sqlite.dialect())
