@@ -1,0 +1,1 @@
+"""The process: surfaces, pictures and wiring; the only layer that may import everything."""

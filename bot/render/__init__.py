@@ -1,0 +1,81 @@
+"""Renderers: replies as text, JSON and pictures; only they know how a surface looks."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from decimal import Decimal
+from pathlib import Path
+
+import structlog
+
+from engine.candle import timeframe_name
+from engine.errors import CountersignError
+from handlers.reply import CandleChart, Chart, EquityChart, Reply
+
+# Pictures kept in the folder, the newest: what was shown can be looked at again for a while.
+PICTURES_KEPT = 50
+# More are the noise of a float.
+DECIMALS_MAX = 8
+
+Picture = CandleChart | EquityChart
+Draw = Callable[[Picture, Path], Awaitable[None]]
+
+log = structlog.get_logger()
+
+
+def draw_picture(picture: Picture, path: Path) -> None:
+    """Draw into `path`. For a worker: matplotlib takes 100 MB and half a second to load."""
+    from bot.render.chart import draw
+
+    draw(picture, path)
+
+
+def decimals(prices: Iterable[float]) -> int:
+    """How many decimals prices need to be told apart: those of the finest one."""
+    exponents = (Decimal(repr(price)).normalize().as_tuple().exponent for price in prices)
+    return min(max([0, *(-int(exponent) for exponent in exponents)]), DECIMALS_MAX)
+
+
+async def draw_charts(reply: Reply, folder: Path, draw: Draw) -> list[Path | None]:
+    """Have every chart of a reply drawn into `folder`; None stands for one that failed.
+
+    The paths are in the order of the charts, as `to_text` and `to_json` take them.
+    """
+    pictures = [block.chart for block in reply.blocks if isinstance(block, Chart)]
+    paths = [await _drawn(picture, folder, draw) for picture in pictures]
+    if paths:
+        _tidy(folder)
+    return paths
+
+
+async def _drawn(picture: Picture, folder: Path, draw: Draw) -> Path | None:
+    path = (folder / _name(picture)).resolve()
+    try:
+        _make(folder)
+        await draw(picture, path)
+    except (CountersignError, OSError) as error:
+        log.error("a chart could not be drawn", path=str(path), error=str(error))
+        return None
+    return path
+
+
+def _name(picture: Picture) -> str:
+    """The same picture has the same name: what it shows, and until when (UTC ms)."""
+    match picture:
+        case CandleChart(title, _, interval, candles):
+            words = [title.split()[0], timeframe_name(interval), candles[-1].ts + interval]
+        case EquityChart(title, _, points):
+            words = [title.split()[0], points[0][0], points[-1][0]]
+    name = "-".join(str(word) for word in words).lower()
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in name) + ".png"
+
+
+def _make(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove all but the newest pictures."""
+    if not folder.is_dir():
+        return
+    aged = sorted((path.stat().st_mtime_ns, path) for path in folder.glob("*.png"))
+    for _, path in aged[:-PICTURES_KEPT]:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,389 @@
+"""Replies as plain text for terminals, and as one JSON line for machines."""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from itertools import zip_longest
+from pathlib import Path
+from textwrap import wrap
+from typing import Any, NamedTuple
+
+from bot.render import decimals
+from handlers.reply import (
+    Block,
+    Button,
+    CandleChart,
+    Chart,
+    Code,
+    Duration,
+    EquityChart,
+    Fields,
+    Money,
+    Multiple,
+    Percent,
+    Price,
+    Quantity,
+    Reply,
+    Table,
+    Text,
+    Time,
+    Value,
+    raw,
+    show,
+)
+
+Paths = Sequence[Path | None]
+
+WIDTH = 100
+# Below this nothing is readable anyway; it keeps the arithmetic of columns sound.
+WIDTH_MIN = 20
+# What a column of words may be cut to before a table gives up and shows cards.
+WORDS_MIN = 8
+PADDINGS = (3, 2, 1)
+SPARKS = "▁▂▃▄▅▆▇█"
+SPARKS_MAX = 60
+# Fewer fields are read faster below each other.
+TWO_COLUMNS_FROM = 8
+
+BOLD, DIM, RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+RED, GREEN, YELLOW = "\x1b[31m", "\x1b[32m", "\x1b[33m"
+_STYLE = re.compile(r"\x1b\[\d+m")
+_NUMBERS = (Money, Price, Quantity, Percent, Multiple, Duration)
+
+
+def to_text(reply: Reply, width: int = WIDTH, color: bool = True, chart_paths: Paths = ()) -> str:
+    """The reply for a terminal of `width` columns; `chart_paths` as `draw_charts` gives them."""
+    width = max(width, WIDTH_MIN)
+    paths = iter(chart_paths)
+    parts = [_paragraph(f"✗ {reply.error}", width, RED)] if reply.error else []
+    parts += [_block(block, width, paths) for block in reply.blocks]
+    if reply.buttons:
+        parts.append(_hints(reply.buttons, width))
+    if reply.badge:
+        parts.append([_paint(_cut(_line(reply.badge), width), DIM)])
+    text = "\n\n".join("\n".join(lines) for lines in parts)
+    return text if color else _STYLE.sub("", text)
+
+
+def to_json(reply: Reply, command: str, chart_paths: Paths = ()) -> str:
+    """The reply as one line: `command`, `ok`, `error`, `blocks`, `buttons`, with raw values."""
+    paths = iter(chart_paths)
+    return json.dumps(
+        {
+            "command": command,
+            "ok": reply.ok,
+            "error": reply.error,
+            "blocks": [_data(block, paths) for block in reply.blocks],
+            "buttons": [{"label": b.label, "command": b.command} for b in reply.buttons],
+        },
+        separators=(",", ":"),
+    )
+
+
+def clean(text: str) -> str:
+    """Text without power over a terminal: control characters become pictures of themselves."""
+    return "".join(_harmless(character) for character in text)
+
+
+def _harmless(character: str) -> str:
+    if character == "\n":
+        return character
+    if character == "\t":
+        return " "
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    # Cc: the other controls. Cf: marks that turn the direction of text, or hide in it.
+    return "\ufffd" if unicodedata.category(character) in ("Cc", "Cf", "Cs") else character
+
+
+def _line(text: str) -> str:
+    return clean(text).replace("\n", " ")
+
+
+# -- JSON --------------------------------------------------------------------------------
+
+
+def _data(block: Block, paths: Iterator[Path | None]) -> dict[str, Any]:
+    match block:
+        case Text(text):
+            return {"kind": "text", "text": text}
+        case Fields(title, fields):
+            values = {name: raw(value) for name, value in fields.items()}
+            return {"kind": "fields", "title": title, "fields": values}
+        case Table(title, columns, rows):
+            cells = [[raw(value) for value in row] for row in rows]
+            return {"kind": "table", "title": title, "columns": list(columns), "rows": cells}
+        case Code(text):
+            return {"kind": "code", "text": text}
+        case Chart(chart):
+            path = next(paths, None)
+            if path is None:
+                return {"kind": "text", "text": _undrawn(chart)}
+            return {"kind": "chart", "path": str(path)}
+
+
+def _undrawn(chart: CandleChart | EquityChart) -> str:
+    return f"The chart {chart.title} could not be drawn."
+
+
+# -- blocks ------------------------------------------------------------------------------
+
+
+def _block(block: Block, width: int, paths: Iterator[Path | None]) -> list[str]:
+    match block:
+        case Text(text):
+            return _paragraph(text, width)
+        case Fields():
+            return [*_title(block.title, width), *_fields(block.fields, width)]
+        case Table():
+            if not block.rows:
+                return _paragraph(block.empty, width)
+            return [*_title(block.title, width), *_table(block, width)]
+        case Code(text):
+            return [f"  {line}" for line in clean(text).splitlines()]
+        case Chart(chart):
+            return [*_title(chart.title, width), *_chart(chart, next(paths, None), width)]
+
+
+def _title(title: str, width: int) -> list[str]:
+    return [_paint(_cut(_line(title), width), BOLD)] if title else []
+
+
+def _paragraph(text: str, width: int, style: str = "") -> list[str]:
+    lines = clean(text).split("\n")
+    return [_paint(part, style) for line in lines for part in wrap(line, width) or [""]]
+
+
+def _fields(fields: dict[str, Value], width: int) -> list[str]:
+    """Names and values below each other; in two columns where there are many and they fit."""
+    names = {name: _words(name) for name in fields}
+    longest = max(map(_width, names.values()), default=0)
+    half = (len(fields) + 1) // 2
+    column = (width - 4) // 2
+    cells = {name: _cell(value) for name, value in fields.items()}
+    pairs = [(names[name], cells[name]) for name in fields]
+    fits = longest + 4 <= column // 2 and all(
+        longest + 4 + _width(cell.text) <= column for cell in cells.values()
+    )
+    if len(fields) < TWO_COLUMNS_FROM or not fits:
+        return [line for name, cell in pairs for line in _field(name, cell, longest, width)]
+    left = [_field(name, cell, longest, column)[0] for name, cell in pairs[:half]]
+    right = [_field(name, cell, longest, column)[0] for name, cell in pairs[half:]]
+    return [
+        f"{_pad(first, column)}    {second}".rstrip()
+        for first, second in zip_longest(left, right, fillvalue="")
+    ]
+
+
+def _field(name: str, cell: "_Cell", longest: int, width: int) -> list[str]:
+    """A name and its value, which goes on beneath itself when it is long."""
+    start = min(longest + 4, width // 2)
+    lines = wrap(cell.text, max(width - start, 1)) or [""]
+    head = _pad(_paint("  " + _cut(name, start - 4), DIM), start)
+    rest = [" " * start + _paint(line, cell.style) for line in lines[1:]]
+    return [head + _paint(lines[0], cell.style), *rest]
+
+
+def _chart(chart: CandleChart | EquityChart, path: Path | None, width: int) -> list[str]:
+    """A picture for those who see none: its course in one line, its range, where it lies."""
+    if isinstance(chart, CandleChart):
+        course = [candle.close for candle in chart.candles]
+        low = min((candle.low for candle in chart.candles), default=0.0)
+        high = max((candle.high for candle in chart.candles), default=0.0)
+        digits = decimals([*course, *(level for _, level in chart.levels)])
+        ends = [f"low {show(Price(low, digits))}", f"high {show(Price(high, digits))}"]
+        ends += [f"{_line(name)} {show(Price(level, digits))}" for name, level in chart.levels]
+    else:
+        course = [worth for _, worth in chart.points]
+        low, high = min(course, default=0.0), max(course, default=0.0)
+        ends = [f"{name} {_rounded(worth)}" for name, worth in (("low", low), ("high", high))]
+    where = [_paint(_line(str(path)), DIM)] if path else _paragraph(_undrawn(chart), width, DIM)
+    return [
+        _paint(_cut(_line(chart.subtitle), width), DIM),
+        sparkline(course, min(width, SPARKS_MAX)),
+        *wrap("   ".join(ends), width),
+        *where,
+    ]
+
+
+def _rounded(worth: float) -> str:
+    return show(Money(round(Decimal(repr(worth)), 2)))
+
+
+def sparkline(course: Sequence[float], width: int) -> str:
+    """A course of numbers in one line of at most `width` characters."""
+    if not course:
+        return ""
+    count = min(width, len(course))
+    points = [course[(index + 1) * len(course) // count - 1] for index in range(count)]
+    low, high = min(points), max(points)
+    if low == high:
+        return SPARKS[len(SPARKS) // 2] * count
+    top = len(SPARKS) - 1
+    return "".join(SPARKS[round((point - low) / (high - low) * top)] for point in points)
+
+
+def _hints(buttons: Sequence[Button], width: int) -> list[str]:
+    """The commands behind the buttons, as something one could type."""
+    lines = [""]
+    for command in dict.fromkeys(_line(button.command) for button in buttons):
+        wider = f"{lines[-1]}   {command}" if lines[-1] else command
+        if _width(wider) <= width:
+            lines[-1] = wider
+        else:
+            lines.append(_cut(command, width))
+    return [_paint(line, DIM) for line in lines if line]
+
+
+# -- tables ------------------------------------------------------------------------------
+
+
+class _Cell(NamedTuple):
+    """A value as text; a number stands at the right, and what is whole may not be cut."""
+
+    text: str
+    style: str
+    is_number: bool = False
+    is_whole: bool = False
+
+
+def _cell(value: Value) -> _Cell:
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    is_number = is_count or isinstance(value, _NUMBERS)
+    is_whole = is_number or isinstance(value, Time)
+    return _Cell(_line(show(value)), _style(value), is_number, is_whole)
+
+
+def _says_something(table: Table, place: int) -> bool:
+    """Whether a column holds anything at all: notes, for one, are mostly empty."""
+    return place == 0 or any(row[place] is not None for row in table.rows)
+
+
+def _style(value: Value) -> str:
+    match value:
+        case Money(number, signed=True) | Percent(number, signed=True):
+            return GREEN if number > 0 else RED if number < 0 else ""
+        case True:
+            return GREEN
+        case False:
+            return RED
+        case None:
+            return DIM
+        case "green" | "red" | "yellow":
+            return {"green": GREEN, "red": RED, "yellow": YELLOW}[value]
+        case _:
+            return ""
+
+
+def _table(table: Table, width: int) -> list[str]:
+    told = [place for place, _ in enumerate(table.columns) if _says_something(table, place)]
+    heads = [_words(table.columns[place]) for place in told]
+    rows = [[_cell(row[place]) for place in told] for row in table.rows]
+    numbers = [any(row[place].is_number for row in rows) for place in range(len(heads))]
+    words = [not any(row[place].is_whole for row in rows) for place in range(len(heads))]
+    needed = [
+        max(_width(head), *(_width(row[place].text) for row in rows))
+        for place, head in enumerate(heads)
+    ]
+    for padding in PADDINGS:
+        if sum(needed) + padding * (len(heads) - 1) <= width:
+            return _grid(heads, rows, numbers, needed, padding)
+    shrunk = _shrunk(needed, words, width - PADDINGS[-1] * (len(heads) - 1))
+    if shrunk is not None:
+        return _grid(heads, rows, numbers, shrunk, PADDINGS[-1])
+    return _cards(heads, rows, width)
+
+
+def _grid(
+    heads: Sequence[str],
+    rows: Sequence[Sequence[_Cell]],
+    numbers: Sequence[bool],
+    widths: Sequence[int],
+    padding: int,
+) -> list[str]:
+    header = [_Cell(head, DIM) for head in heads]
+    return [
+        (" " * padding)
+        .join(
+            _pad(_paint(_cut(cell.text, width), cell.style), width, to_right=is_number)
+            for cell, width, is_number in zip(row, widths, numbers, strict=True)
+        )
+        .rstrip()
+        for row in (header, *rows)
+    ]
+
+
+def _shrunk(needed: Sequence[int], words: Sequence[bool], room: int) -> list[int] | None:
+    """Narrower columns of words, the widest first; None where that is not enough.
+
+    A number or a time is never cut: part of a number is another number.
+    """
+    widths = list(needed)
+    places = [place for place, is_words in enumerate(words) if is_words]
+    while sum(widths) > room:
+        widest = max(places, key=lambda place: widths[place], default=None)
+        if widest is None or widths[widest] <= WORDS_MIN:
+            return None
+        widths[widest] -= 1
+    return widths
+
+
+def _cards(heads: Sequence[str], rows: Sequence[Sequence[_Cell]], width: int) -> list[str]:
+    """Each row as a card: its first cell as a heading, the others named, as many as fit a line."""
+    lines: list[str] = []
+    for row in rows:
+        lines.append(_paint(_cut(row[0].text, width), BOLD))
+        used = width
+        for head, cell in zip(heads[1:], row[1:], strict=True):
+            room = width - 2 - _width(head) - 1
+            text = _cut(cell.text, max(room, 1))
+            part = f"{_paint(head, DIM)} {_paint(text, cell.style)}"
+            size = _width(head) + 1 + _width(text)
+            if used + 3 + size > width:
+                lines.append(f"  {part}")
+                used = 2 + size
+            else:
+                lines[-1] += f"   {part}"
+                used += 3 + size
+    return lines
+
+
+# -- letters -----------------------------------------------------------------------------
+
+
+def _words(name: str) -> str:
+    """A snake_case name as people read it."""
+    return _line(name).replace("_pct", " %").replace("_", " ")
+
+
+def _paint(text: str, style: str) -> str:
+    return f"{style}{text}{RESET}" if style and text else text
+
+
+def _pad(text: str, width: int, to_right: bool = False) -> str:
+    space = " " * max(0, width - _width(text))
+    return space + text if to_right else text + space
+
+
+def _cut(text: str, width: int) -> str:
+    """The beginning of a text, with an ellipsis where something is missing."""
+    if _width(text) <= width:
+        return text
+    kept = text
+    while kept and _width(kept) > width - 1:
+        kept = kept[:-1]
+    return kept.rstrip() + "…"
+
+
+def _width(text: str) -> int:
+    """Columns that a text takes: East Asian wide letters take two, combining marks none."""
+    return sum(_columns(character) for character in _STYLE.sub("", text))
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

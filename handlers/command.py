@@ -1,0 +1,257 @@
+"""Commands as data: a handler's signature is its arguments, its docstring its help."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Container, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from types import ModuleType
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from engine.candle import TIMEFRAMES
+from engine.desk import Desk
+from engine.errors import BadInput, Refused
+from handlers.reply import Reply
+
+
+class Role(IntEnum):
+    """Who may do what; a higher role may do all that a lower one may."""
+
+    VIEWER = 1
+    TRADER = 2
+    ADMIN = 3
+
+
+class Kind(StrEnum):
+    """What a command does: look, or change something."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+class PrincipalKind(StrEnum):
+    PERSON = "person"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Somebody who acts. Only the chat surfaces and the console make a PERSON."""
+
+    kind: PrincipalKind
+    id: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Who asks, where, and of which desk. `surface` names the door: `console`, ..."""
+
+    principal: Principal
+    surface: str
+    desk: Desk
+    commands: "tuple[Command, ...]"
+
+    @property
+    def actor(self) -> str:
+        """Who this is in the audit: the door and the id."""
+        return f"{self.surface}:{self.principal.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentType:
+    """A kind of argument: how words become a value, and what values there are.
+
+    `parse` raises BadInput naming the field, the value and what is allowed; `choices` lists
+    the values for completion, where they can be listed. One that is `rest` takes all words
+    that are left, as the last argument of a command.
+    """
+
+    name: str
+    parse: Callable[[str, str, Desk], Any]
+    choices: Callable[[Desk], Sequence[str]]
+    rest: bool = False
+
+    def allowed(self, desk: Desk) -> str:
+        """What may be typed, in words."""
+        return ", ".join(self.choices(desk)) or self.name
+
+
+def _parse_symbol(field: str, word: str, desk: Desk) -> str:
+    wanted = word.upper().removesuffix("/USDT").removesuffix("-USDT")
+    for symbol in desk.symbols:
+        if wanted in (symbol, symbol.removesuffix("USDT")):
+            return symbol
+    raise BadInput(field, word, ", ".join(desk.symbols))
+
+
+def _parse_bot(field: str, word: str, desk: Desk) -> str:
+    if word.lower() in desk.bot_ids:
+        return word.lower()
+    raise BadInput(field, word, ", ".join(desk.bot_ids))
+
+
+def _parse_timeframe(field: str, word: str, desk: Desk) -> str:
+    offered = timeframes(desk)
+    if word.lower() in offered:
+        return word.lower()
+    raise BadInput(field, word, ", ".join(offered))
+
+
+def timeframes(desk: Desk) -> list[str]:
+    """The timeframes that can be built of the market's own candles."""
+    return [name for name, ms in TIMEFRAMES.items() if ms % desk.market.interval == 0]
+
+
+SYMBOL = ArgumentType("symbol", _parse_symbol, lambda desk: list(desk.symbols))
+BOT = ArgumentType("bot", _parse_bot, lambda desk: desk.bot_ids)
+TIMEFRAME = ArgumentType("timeframe", _parse_timeframe, timeframes)
+
+Symbol = Annotated[str, SYMBOL]
+BotId = Annotated[str, BOT]
+Timeframe = Annotated[str, TIMEFRAME]
+
+
+def whole(least: int, most: int) -> ArgumentType:
+    """A whole number from `least` to `most`."""
+
+    def parse(field: str, word: str, desk: Desk) -> int:
+        allowed = f"a whole number from {least} to {most}"
+        try:
+            number = int(word)
+        except ValueError:
+            raise BadInput(field, word, allowed) from None
+        if not least <= number <= most:
+            raise BadInput(field, word, allowed)
+        return number
+
+    return ArgumentType(f"a whole number from {least} to {most}", parse, lambda desk: [])
+
+
+def _parse_text(field: str, word: str, desk: Desk) -> str:
+    return word
+
+
+TEXT = ArgumentType("text", _parse_text, lambda desk: [])
+WORDS = ArgumentType("text", _parse_text, lambda desk: [], rest=True)
+
+Words = Annotated[str, WORDS]
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    name: str
+    type: ArgumentType
+    required: bool
+    default: Any = None
+
+
+Handler = Callable[..., Awaitable[Reply]]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing that can be said. `name` may be two words, as in `bot pause`."""
+
+    name: str
+    summary: str
+    help: str
+    role: Role
+    kind: Kind
+    arguments: tuple[Argument, ...]
+    handler: Handler
+    group: str = ""
+
+    @property
+    def usage(self) -> str:
+        """How it is typed: `/chart [symbol] [timeframe]`."""
+        words = [f"<{a.name}>" if a.required else f"[{a.name}]" for a in self.arguments]
+        return " ".join([f"/{self.name}", *words])
+
+
+def command(
+    name: str, *, role: Role = Role.VIEWER, kind: Kind = Kind.READ
+) -> Callable[[Handler], Command]:
+    """Make a Command of a handler; `registry` collects it from its module."""
+
+    def make(handler: Handler) -> Command:
+        text = inspect.cleandoc(handler.__doc__ or "")
+        return Command(
+            name=name,
+            summary=text.splitlines()[0].rstrip("."),
+            help=text,
+            role=role,
+            kind=kind,
+            arguments=_arguments(handler),
+            handler=handler,
+            group=handler.__module__.rpartition(".")[2],
+        )
+
+    return make
+
+
+def _arguments(handler: Handler) -> tuple[Argument, ...]:
+    hints = get_type_hints(handler, include_extras=True)
+    parameters = list(inspect.signature(handler).parameters.values())[1:]
+    return tuple(
+        Argument(
+            name=parameter.name,
+            type=_argument_type(hints[parameter.name]),
+            required=parameter.default is inspect.Parameter.empty,
+            default=None if parameter.default is inspect.Parameter.empty else parameter.default,
+        )
+        for parameter in parameters
+    )
+
+
+def _argument_type(hint: Any) -> ArgumentType:
+    for option in (hint, *get_args(hint)):
+        if get_origin(option) is Annotated:
+            return next(m for m in get_args(option) if isinstance(m, ArgumentType))
+    return TEXT
+
+
+def registry(*modules: ModuleType) -> tuple[Command, ...]:
+    """All commands of `modules`, in the order they stand there."""
+    return tuple(
+        value for module in modules for value in vars(module).values() if isinstance(value, Command)
+    )
+
+
+def find(commands: Sequence[Command], words: Sequence[str]) -> tuple[Command, list[str]] | None:
+    """The command that `words` begin with, longest name first, and the words left over."""
+    for length in (2, 1):
+        name = " ".join(word.lower() for word in words[:length])
+        for candidate in commands:
+            if candidate.name == name:
+                return candidate, list(words[length:])
+    return None
+
+
+def parse(target: Command, words: Sequence[str], desk: Desk) -> dict[str, Any]:
+    """The arguments of `target` out of words, in order or as `name=value`; raises Refused."""
+    values: dict[str, Any] = {}
+    for place, typed in enumerate(words):
+        argument, word = _argument_for(target, values, typed)
+        if argument.type.rest:
+            word = " ".join([word, *words[place + 1 :]])
+        values[argument.name] = argument.type.parse(argument.name, word, desk)
+        if argument.type.rest:
+            break
+    for argument in target.arguments:
+        if argument.required and argument.name not in values:
+            allowed = argument.type.allowed(desk)
+            raise Refused(f"{argument.name} is missing: {allowed}. Usage: {target.usage}")
+    return values
+
+
+def _argument_for(target: Command, given: Container[str], word: str) -> tuple[Argument, str]:
+    """Which argument a word is meant for, and the value it gives."""
+    name, equals, text = word.partition("=")
+    for argument in target.arguments:
+        if equals and argument.name == name:
+            if name in given:
+                raise BadInput(name, text, f"one value. Usage: {target.usage}")
+            return argument, text
+    for argument in target.arguments:
+        if argument.name not in given:
+            return argument, word
+    raise BadInput("argument", word, f"nothing more. Usage: {target.usage}")

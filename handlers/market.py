@@ -1,0 +1,195 @@
+"""The market as it is: prices and charts."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from decimal import Decimal
+
+from engine.candle import DAY_MS, HOUR_MS, Candle, timeframe_ms, timeframe_name
+from engine.desk import Desk
+from engine.errors import Refused
+from engine.order import ZERO, Fill, Side
+from engine.view import CoreView, PositionView
+from handlers.command import Context, Symbol, Timeframe, command, timeframes
+from handlers.reply import (
+    Button,
+    CandleChart,
+    Chart,
+    Fields,
+    Marker,
+    Percent,
+    Price,
+    Quantity,
+    Reply,
+    Table,
+    Time,
+    Value,
+    reply,
+    show,
+)
+
+# Enough for a pattern, few enough that a candle is still a candle on a phone.
+CHART_CANDLES = 120
+# Fills drawn on one chart, the newest: more only cover the candles.
+MARKERS_MAX = 60
+CHART_TIMEFRAME = "1h"
+# Offered as buttons beneath a chart, as far as the market has them.
+CHART_BUTTONS = ("5m", "15m", "1h", "4h", "1d")
+
+
+@command("price")
+async def price(context: Context, symbol: Symbol | None = None) -> Reply:
+    """The last price, its change in 1 and 24 hours, and the day's high and low.
+
+    Example: /price BTC, or /price for all symbols
+    """
+    desk = context.desk
+    if symbol is None:
+        quotes = [await _quote(desk, each) for each in desk.symbols]
+        columns = tuple(quotes[0]) if quotes else ()
+        rows = tuple(tuple(quote.values()) for quote in quotes)
+        return reply(Table("Prices", columns, rows))
+    quote = await _quote(desk, symbol)
+    if quote["price"] is None:
+        raise no_candles(symbol)
+    return reply(Fields(symbol, quote), buttons=symbol_buttons(symbol))
+
+
+@command("chart")
+async def chart(
+    context: Context, symbol: Symbol | None = None, timeframe: Timeframe | None = None
+) -> Reply:
+    """A picture of the candles with entries, exits, stop and target.
+
+    Without a symbol it shows the first open position, without a timeframe 1h.
+
+    Example: /chart BTC 15m
+    """
+    desk = context.desk
+    symbol = symbol or default_symbol(desk)
+    timeframe = timeframe or _default_timeframe(desk)
+    interval = timeframe_ms(timeframe)
+    candles = await desk.candles(symbol, interval, CHART_CANDLES)
+    if not candles:
+        raise no_candles(symbol)
+    fills = await desk.recent(
+        Fill,
+        lambda fill: fill.exec_time,
+        symbol=symbol,
+        since=candles[0].ts,
+        limit=MARKERS_MAX,
+    )
+    view = desk.view()
+    held = [item for item in view.positions if item.position.symbol == symbol]
+    picture = CandleChart(
+        title=f"{symbol} {timeframe}",
+        subtitle=f"{_range(candles, interval)} · {desk.badge}",
+        interval=interval,
+        candles=tuple(candles),
+        markers=_markers(view, symbol, fills),
+        levels=tuple(level for item in held for level in _levels(desk, item)),
+    )
+    others = [name for name in CHART_BUTTONS if name in timeframes(desk) and name != timeframe]
+    buttons = (Button(name, f"/chart {symbol} {name}") for name in others)
+    return reply(Chart(picture), buttons=(*buttons, Button("Why", f"/why {symbol}")))
+
+
+def price_of(desk: Desk, symbol: str, number: Decimal | float | None) -> Price | None:
+    """A price with as many decimals as the symbol's tick."""
+    return None if number is None else Price(number, _digits(desk, symbol))
+
+
+def default_symbol(desk: Desk) -> str:
+    """What is meant when no symbol is named: the first open position, else the first symbol."""
+    view = desk.view()
+    traded = [symbol for bot in view.bots for symbol in bot.symbols]
+    held = [item.position.symbol for item in view.positions]
+    return [*held, *traded, *desk.symbols][0]
+
+
+def symbol_buttons(symbol: str) -> tuple[Button, ...]:
+    """What one may want to see next of a symbol."""
+    return Button("Chart", f"/chart {symbol}"), Button("Why", f"/why {symbol}")
+
+
+def no_candles(symbol: str) -> Refused:
+    return Refused(f"No candle of {symbol} has closed yet. Ask again in a moment, or say /wait.")
+
+
+def _digits(desk: Desk, symbol: str) -> int:
+    tick = desk.instrument(symbol).tick.normalize()
+    return max(0, -int(tick.as_tuple().exponent))
+
+
+async def _quote(desk: Desk, symbol: str) -> dict[str, Value]:
+    """The last price and what the last day did, from the market's own candles."""
+    view = desk.view()
+    now, interval = view.market_time, desk.market.interval
+    bars = await desk.candles(symbol, interval, DAY_MS // interval + 1)
+    day = [bar for bar in bars if bar.ts >= now - DAY_MS]
+    last = view.prices.get(symbol)
+    return {
+        "symbol": symbol,
+        "price": price_of(desk, symbol, last),
+        "change_1h": _change(bars, interval, now - HOUR_MS, last),
+        "change_24h": _change(bars, interval, now - DAY_MS, last),
+        "high_24h": price_of(desk, symbol, max((bar.high for bar in day), default=None)),
+        "low_24h": price_of(desk, symbol, min((bar.low for bar in day), default=None)),
+    }
+
+
+def _change(bars: Iterable[Candle], interval: int, since: int, last: float | None) -> Value:
+    """The change from the last close at or before `since`; None when there is no such bar."""
+    before = [bar.close for bar in bars if bar.ts + interval <= since]
+    if not before or last is None:
+        return None
+    return Percent(last / before[-1] - 1, signed=True)
+
+
+def _default_timeframe(desk: Desk) -> str:
+    if CHART_TIMEFRAME in timeframes(desk):
+        return CHART_TIMEFRAME
+    return timeframe_name(desk.market.interval)
+
+
+def _range(candles: Sequence[Candle], interval: int) -> str:
+    first = show(Time(candles[0].ts)).removesuffix(" UTC")
+    return f"{first} to {show(Time(candles[-1].ts + interval))}"
+
+
+def _levels(desk: Desk, item: PositionView) -> Iterator[tuple[str, float]]:
+    """Entry, stop and target, as far as they are set, on the symbol's tick."""
+    levels = {
+        "entry": item.position.average_price,
+        "stop": item.stop_loss,
+        "target": item.take_profit,
+    }
+    for name, level in levels.items():
+        if level is not None:
+            yield name, round(float(level), _digits(desk, item.position.symbol))
+
+
+def _markers(view: CoreView, symbol: str, fills: Sequence[Fill]) -> tuple[Marker, ...]:
+    """Each fill as an entry or an exit: told by walking back from what is held now."""
+    held = {
+        item.position.account: item.position.quantity
+        for item in view.positions
+        if item.position.symbol == symbol
+    }
+    markers = []
+    for fill in reversed(fills):
+        after = held.get(fill.account, ZERO)
+        held[fill.account] = before = after - fill.exec_qty * fill.side.sign
+        markers.append(_marker(fill, is_entry=_opens(before, fill.side)))
+    return tuple(reversed(markers))
+
+
+def _opens(before: Decimal, side: Side) -> bool:
+    """Whether a fill of this side makes the position it meets larger."""
+    return before == 0 or (before > 0) == (side is Side.BUY)
+
+
+def _marker(fill: Fill, is_entry: bool) -> Marker:
+    if is_entry:
+        label = f"{fill.side} {show(Quantity(fill.exec_qty))}"
+    else:
+        label = fill.close_reason.replace("_", " ")
+    return Marker(fill.exec_time, float(fill.exec_price), fill.side, is_entry, label)

@@ -1,0 +1,138 @@
+"""News of the desk in words: one or two lines each, for every surface alike."""
+
+from decimal import Decimal
+
+from engine.effect import Notice, NoticeKind
+from engine.order import Fill, Order, Reason, Side
+from engine.position import Trade
+from handlers.market import symbol_buttons
+from handlers.reply import (
+    Button,
+    Duration,
+    Money,
+    Percent,
+    Price,
+    Quantity,
+    Reply,
+    Text,
+    Time,
+    reply,
+    show,
+)
+
+REASON_WORDS = {
+    Reason.EMA_CROSS: "the price fell through a long average",
+    Reason.STOP_LOSS: "stop loss",
+    Reason.TAKE_PROFIT: "take profit",
+    Reason.TRAILING_STOP: "trailing stop",
+    Reason.MA_EXIT: "the price is no longer below its averages",
+    Reason.TIME_EXIT: "greatest age reached",
+    Reason.LIQUIDATION: "LIQUIDATION: the margin was used up",
+}
+
+STATUS = Button("Status", "/status")
+TRADES = Button("Trades", "/trades")
+
+
+def notice_reply(notice: Notice) -> Reply:
+    """What people are told; the surface that shows it adds the badge."""
+    match notice.kind:
+        case NoticeKind.ENTRY:
+            return _entry(notice)
+        case NoticeKind.EXIT:
+            return _exit(notice)
+        case NoticeKind.ORDER_REJECTED:
+            return _rejected(notice)
+        case NoticeKind.BOT_PAUSED:
+            text = f"{notice.bot_id} was paused by {notice.text}. Open positions are still managed."
+            return _told(text, Button("Resume", f"/bot resume {notice.bot_id}"))
+        case NoticeKind.BOT_RESUMED:
+            text = f"{notice.bot_id} was resumed by {notice.text}."
+            return _told(text, Button("Pause", f"/bot pause {notice.bot_id}"))
+        case NoticeKind.DESK_STARTED:
+            return _told(f"The desk is running, version {notice.text}.", STATUS)
+        case NoticeKind.DESK_HALTED:
+            return _halted(notice)
+        case NoticeKind.MARKET_ENDED:
+            text = "The market has ended: every candle there is was taken."
+            return _told(text, Button("P&L", "/pnl"), TRADES)
+        case NoticeKind.MARKET_REMARK:
+            return _told(f"About this market: {notice.text}")
+
+
+def _told(text: str, *buttons: Button) -> Reply:
+    return reply(Text(text), buttons=buttons)
+
+
+def _entry(notice: Notice) -> Reply:
+    fill = _fill(notice)
+    verb = "Bought" if fill.side is Side.BUY else "Sold"
+    levels = _levels(notice.order)
+    why = REASON_WORDS[fill.close_reason]
+    text = f"{verb} {_traded(fill)}{levels}.\n{_by(notice)}: {why}."
+    return _told(text, *symbol_buttons(fill.symbol))
+
+
+def _exit(notice: Notice) -> Reply:
+    fill = _fill(notice)
+    verb = "Sold" if fill.side is Side.SELL else "Bought back"
+    result = _result(notice.trade) if notice.trade else "part of the position, the rest is open"
+    balance = "" if notice.balance is None else f" Balance {_usdt(notice.balance)}."
+    why = REASON_WORDS[fill.close_reason]
+    text = f"{verb} {_traded(fill)}: {result}.\n{_by(notice)}: {why}.{balance}"
+    return _told(text, TRADES, *symbol_buttons(fill.symbol))
+
+
+def _rejected(notice: Notice) -> Reply:
+    order = notice.order
+    assert order is not None
+    verb = "buy" if order.side is Side.BUY else "sell"
+    what = f"to {verb} {show(Quantity(order.quantity))} {order.symbol}"
+    text = f"The exchange refused an order {what}: {notice.text}.\n{_by(notice)}."
+    return _told(text, Button("Orders", "/orders"), Button("Why", f"/why {order.symbol}"))
+
+
+def _halted(notice: Notice) -> Reply:
+    text = (
+        f"HALTED: no new positions until a person has looked. {notice.text}.\n"
+        "Open positions are still managed."
+    )
+    return _told(text, STATUS, Button("Health", "/health"))
+
+
+def _fill(notice: Notice) -> Fill:
+    assert notice.fill is not None
+    return notice.fill
+
+
+def _traded(fill: Fill) -> str:
+    return f"{show(Quantity(fill.exec_qty))} {fill.symbol} at {_price(fill.exec_price)}"
+
+
+def _levels(order: Order | None) -> str:
+    """The protection that an entry carries, as far as it has one."""
+    if order is None:
+        return ""
+    named = {"stop": order.stop_loss, "target": order.take_profit}
+    words = [f"{name} {_price(level)}" for name, level in named.items() if level is not None]
+    return f", {', '.join(words)}" if words else ""
+
+
+def _result(trade: Trade) -> str:
+    net = show(Money(trade.net_pnl, signed=True))
+    share = show(Percent(trade.pnl_pct, signed=True))
+    held = show(Duration(trade.exit_time - trade.entry_time))
+    return f"{net} USDT net ({share}) after {held}"
+
+
+def _by(notice: Notice) -> str:
+    return f"{notice.bot_id}, {show(Time(notice.ts))}"
+
+
+def _price(price: Decimal) -> str:
+    """With the digits it has: executions and levels lie on the instrument's tick."""
+    return show(Price(price, max(0, -int(price.as_tuple().exponent))))
+
+
+def _usdt(amount: Decimal) -> str:
+    return f"{show(Money(amount))} USDT"

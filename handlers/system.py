@@ -1,0 +1,316 @@
+"""The desk itself: how it stands, whether it is well, and what can be said to it."""
+
+import asyncio
+import platform
+from collections.abc import Sequence
+from itertools import groupby
+
+from engine.candle import MINUTE_MS
+from engine.desk import Desk
+from engine.errors import BadInput, Refused, Unreachable
+from engine.order import ZERO
+from engine.view import CoreView
+from handlers.bots import bots_table
+from handlers.command import Command, Context, Words, command, find
+from handlers.reply import (
+    Block,
+    Button,
+    Duration,
+    Fields,
+    Money,
+    Multiple,
+    Reply,
+    Table,
+    Text,
+    Time,
+    Value,
+    reply,
+)
+
+# A database that takes longer to give one row is as good as away.
+DATABASE_DEADLINE_S = 5.0
+DATABASE_SLOW_MS = 500
+# An inbox that is longer than this means that the core does not keep up.
+WAITING_MANY = 1000
+# A candle that is late by one interval may still come; after this many the feed is silent.
+INTERVALS_LATE = 2
+INTERVALS_SILENT = 5
+
+MENU = (
+    Button("Status", "/status"),
+    Button("Positions", "/positions"),
+    Button("P&L", "/pnl"),
+    Button("Trades", "/trades"),
+    Button("Chart", "/chart"),
+    Button("Why", "/why"),
+    Button("Prices", "/price"),
+    Button("Bots", "/bot list"),
+    Button("Health", "/health"),
+    Button("Help", "/help"),
+)
+
+GROUPS = {
+    "system": "The desk",
+    "bots": "Bots",
+    "portfolio": "Money",
+    "trade": "Trades and orders",
+    "market": "Market",
+    "strategy": "Decisions",
+}
+
+
+@command("start")
+async def start(context: Context) -> Reply:
+    """What this desk is, and what to type next.
+
+    Example: /start
+    """
+    desk = context.desk
+    sentences = [
+        "Countersign is a trading desk run from chat.",
+        f"It trades {', '.join(desk.symbols)} with {', '.join(desk.bot_ids)}.",
+        f"Market: {desk.market.label}.",
+    ]
+    if desk.mode == "paper":
+        sentences.append("No money is real: orders are filled on paper.")
+    return reply(
+        Text(" ".join(sentences)),
+        Text("Say /status to see how it stands, /why to see what it thinks, /help for the rest."),
+        buttons=MENU[:4],
+    )
+
+
+@command("menu")
+async def menu(context: Context) -> Reply:
+    """The main commands as buttons.
+
+    Example: /menu
+    """
+    return reply(Text("What would you like to see?"), buttons=MENU)
+
+
+@command("help")
+async def help_(context: Context, command: Words | None = None) -> Reply:
+    """The commands you may use, or one of them in full.
+
+    Example: /help, or /help bot pause
+    """
+    if command is not None:
+        return _help_on(context, _named(context.commands, command))
+    allowed = [c for c in context.commands if c.role <= context.principal.role]
+    tables = [
+        Table(
+            GROUPS.get(group, group.capitalize()),
+            ("command", "what"),
+            tuple((c.usage, c.summary) for c in members),
+        )
+        for group, members in groupby(allowed, key=lambda c: c.group)
+    ]
+    return reply(*tables, Text("/help and a command tells all about it, as in /help chart."))
+
+
+@command("status")
+async def status(context: Context) -> Reply:
+    """How the desk stands: market, money, positions and bots on one card.
+
+    Example: /status
+    """
+    desk = context.desk
+    view = desk.view()
+    buttons = (Button("Positions", "/positions"), Button("P&L", "/pnl"), Button("Why", "/why"))
+    return reply(Fields("Status", _status(desk, view)), bots_table(view), buttons=buttons)
+
+
+@command("health")
+async def health(context: Context) -> Reply:
+    """Whether database, market feed and inbox are well: green, yellow or red, and why.
+
+    Example: /health
+    """
+    desk = context.desk
+    view = desk.view()
+    checks = (_trading(view), await _database(desk), _feed(desk, view), _inbox(desk))
+    worst = max((state for _, state, _ in checks), key=STATES.index)
+    bad = [part for part, state, _ in checks if state == worst != GREEN]
+    verdict = f"{worst.capitalize()}: look at {', '.join(bad)}." if bad else "All green."
+    process: dict[str, Value] = {
+        "uptime": Duration(desk.clock.now() - desk.started_at),
+        "started": Time(desk.started_at),
+        "epoch": desk.runtime.epoch,
+    }
+    table = Table("Health", ("part", "state", "detail"), checks)
+    return reply(Text(verdict), table, Fields("Process", process))
+
+
+@command("wait")
+async def wait(context: Context) -> Reply:
+    """Wait until every candle is taken, then say how many there were.
+
+    It returns when a replay has ended, or when a simulated market has caught up with the clock.
+    In a market of real time it returns at once.
+
+    Example: /wait
+    """
+    desk = context.desk
+    await desk.runtime.until_caught_up()
+    view = desk.view()
+    fields: dict[str, Value] = {
+        "candles": view.candles,
+        "market_time": Time(view.market_time) if view.candles else None,
+    }
+    return reply(Fields("Caught up", fields))
+
+
+@command("version")
+async def version(context: Context) -> Reply:
+    """The version of this desk, and since when it runs.
+
+    Example: /version
+    """
+    desk = context.desk
+    fields: dict[str, Value] = {
+        "version": desk.version,
+        "python": platform.python_version(),
+        "started": Time(desk.started_at),
+        "uptime": Duration(desk.clock.now() - desk.started_at),
+    }
+    return reply(Fields("Countersign", fields))
+
+
+@command("whoami")
+async def whoami(context: Context) -> Reply:
+    """Your id, your role, and where you speak from.
+
+    Example: /whoami
+    """
+    who = context.principal
+    fields: dict[str, Value] = {
+        "id": who.id,
+        "role": who.role.name.lower(),
+        "surface": context.surface,
+    }
+    return reply(Fields("You", fields))
+
+
+# -- help --------------------------------------------------------------------------------
+
+
+def _named(commands: Sequence[Command], text: str) -> Command:
+    words = text.removeprefix("/").split()
+    found = find(commands, words)
+    if found is None or found[1]:
+        first = words[0].lower() if words else ""
+        near = [c.name for c in commands if c.name.split()[0] == first]
+        raise BadInput("command", text, ", ".join(near or [c.name for c in commands]))
+    return found[0]
+
+
+def _help_on(context: Context, target: Command) -> Reply:
+    if target.role > context.principal.role:
+        raise Refused(f"/{target.name} needs the role {target.role.name.lower()}.")
+    fields: dict[str, Value] = {
+        "usage": target.usage,
+        "role": target.role.name.lower(),
+        "kind": str(target.kind),
+    }
+    blocks: list[Block] = [Text(target.help), Fields(f"/{target.name}", fields)]
+    if target.arguments:
+        rows = tuple(
+            (
+                argument.name,
+                "yes" if argument.required else "no",
+                argument.type.allowed(context.desk),
+                None if argument.default is None else str(argument.default),
+            )
+            for argument in target.arguments
+        )
+        blocks.append(Table("Arguments", ("name", "needed", "allowed", "default"), rows))
+    return reply(*blocks)
+
+
+# -- status ------------------------------------------------------------------------------
+
+
+def _status(desk: Desk, view: CoreView) -> dict[str, Value]:
+    accounts = view.accounts
+    fields: dict[str, Value] = {
+        "mode": desk.mode,
+        "market": desk.market.label,
+        "market_time": Time(view.market_time) if view.candles else None,
+        "speed": Multiple(desk.market.speed) if desk.market.speed else "as fast as it goes",
+        "candles": view.candles,
+        "bots": len(view.bots),
+        "open_positions": len(view.positions),
+        "equity": Money(sum((account.equity for account in accounts), ZERO)),
+        "unrealized": Money(sum((account.unrealized for account in accounts), ZERO), signed=True),
+        "net": Money(sum((account.ledger.net for account in accounts), ZERO), signed=True),
+        "trades": sum(account.ledger.trades for account in accounts),
+    }
+    if (age := candle_age(desk, view)) is not None:
+        name = "last_candle_age" if desk.market.speed == 1 else "behind_the_clock"
+        fields[name] = Duration(age)
+    if view.halted:
+        fields = {"halted": view.halted, **fields}
+    return fields
+
+
+def candle_age(desk: Desk, view: CoreView) -> int | None:
+    """How long ago the last candle closed, ms; None where the market's time is the past's."""
+    if not view.candles or desk.market.name.startswith("replay"):
+        return None
+    return desk.clock.now() - view.market_time
+
+
+# -- health ------------------------------------------------------------------------------
+
+GREEN, YELLOW, RED = "green", "yellow", "red"
+STATES = (GREEN, YELLOW, RED)
+Check = tuple[str, str, Value]
+
+
+def _trading(view: CoreView) -> Check:
+    if view.halted:
+        return "trading", RED, f"halted: {view.halted}"
+    return "trading", GREEN, "entries allowed"
+
+
+async def _database(desk: Desk) -> Check:
+    """Read one row, against the clock."""
+    began = desk.clock.monotonic()
+    try:
+        async with asyncio.timeout(DATABASE_DEADLINE_S):
+            await desk.store.last_audit()
+    except TimeoutError:
+        return "database", RED, f"no answer within {DATABASE_DEADLINE_S:g} s"
+    except Unreachable as error:
+        return "database", RED, str(error)
+    took = round((desk.clock.monotonic() - began) * 1000)
+    return "database", YELLOW if took > DATABASE_SLOW_MS else GREEN, f"one read in {took} ms"
+
+
+def _feed(desk: Desk, view: CoreView) -> Check:
+    """The market feed, judged by how late the next candle is."""
+    if not view.candles:
+        return "market feed", YELLOW, "no candle yet"
+    if view.market_ended:
+        return "market feed", GREEN, "ended: every candle is taken"
+    age = candle_age(desk, view)
+    if age is None:
+        return "market feed", GREEN, "a recording is being replayed"
+    words = f"last candle {age // MINUTE_MS} min ago, one comes every "
+    words += f"{desk.market.interval // MINUTE_MS} min"
+    if not desk.market.caught_up:
+        return "market feed", GREEN, f"catching up: {words}"
+    return "market feed", _lateness(age, desk.market.interval), words
+
+
+def _lateness(age: int, interval: int) -> str:
+    if age > INTERVALS_SILENT * interval:
+        return RED
+    return YELLOW if age > INTERVALS_LATE * interval else GREEN
+
+
+def _inbox(desk: Desk) -> Check:
+    waiting = desk.runtime.waiting
+    state = YELLOW if waiting > WAITING_MANY else GREEN
+    return "inbox", state, f"{waiting} waiting"

@@ -1,0 +1,148 @@
+"""Whole small desks to say commands to: a real core, store and paper exchange, a script
+instead of a market, and a clock that stands still."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
+from itertools import accumulate, chain, repeat
+
+from engine.bot import Bot
+from engine.candle import MINUTE_MS, Candle, aggregate
+from engine.core import Core
+from engine.desk import Desk
+from engine.event import CandleClosed
+from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
+from engine.instrument import MAJORS, Instrument
+from engine.runtime import Runtime
+from engine.store.memory import MemoryStore
+from engine.strategies import STRATEGIES
+from handlers import COMMANDS
+from handlers.command import Context, Principal, PrincipalKind, Role
+from handlers.dispatch import dispatch_line
+from handlers.reply import Block, Fields, Reply, Table, Value
+from tests.clock import FakeClock
+
+T0 = 1_735_689_600_000
+BAR = 5 * MINUTE_MS
+BOT = "shortseller_001"
+BTC, ETH = "BTCUSDT", "ETHUSDT"
+
+# 52 hours up, a fall through both averages (sold), a recovery (bought back), and a fall again.
+FALLING_TWICE = ((620, 5.0), (40, -60.0), (60, 70.0), (52, -60.0))
+
+
+class ScriptedMarket:
+    """Bars of five minutes that were written down beforehand; then it waits, caught up."""
+
+    def __init__(self, bars: Mapping[str, Sequence[Candle]], name: str = "sim42") -> None:
+        self.name = name
+        self.label = "scripted market"
+        self.symbols: Sequence[str] = tuple(bars)
+        self.interval = BAR
+        self.speed = 60.0
+        self.traded = self.symbols
+        self.ends = False
+        self._bars = bars
+        self.coming = sorted(
+            (CandleClosed(symbol, bar, bar.ts + BAR) for symbol in bars for bar in bars[symbol]),
+            key=lambda event: event.closed_at,
+        )
+
+    @property
+    def caught_up(self) -> bool:
+        return not self.coming
+
+    def instrument(self, symbol: str) -> Instrument:
+        return MAJORS[symbol]
+
+    def funding_rate(self, symbol: str, ts: int) -> Decimal:
+        return Decimal("0.0001")
+
+    def remarks(self) -> Sequence[str]:
+        return ()
+
+    def resume(self, cursors: Mapping[str, int]) -> None:
+        pass
+
+    async def next(self, limit: int) -> list[CandleClosed]:
+        if not self.coming and not self.ends:
+            await asyncio.Event().wait()
+        batch, self.coming = self.coming[:limit], self.coming[limit:]
+        return batch
+
+    async def history(self, symbol: str, interval: int, until: int, limit: int) -> list[Candle]:
+        bars = [bar for bar in self._bars[symbol] if bar.ts + BAR <= until]
+        return aggregate(bars, BAR, interval)[-limit:]
+
+
+def course(start: float, legs: Sequence[tuple[int, float]]) -> list[Candle]:
+    """Bars along a path: for each leg so many bars, each with so much change."""
+    steps = chain.from_iterable(repeat(step, count) for count, step in legs)
+    closes = list(accumulate(steps, initial=start))
+    return [
+        Candle(T0 + i * BAR, a, max(a, b) + 3.0, min(a, b) - 3.0, b, 10.0 + i % 7)
+        for i, (a, b) in enumerate(zip(closes, closes[1:], strict=False))
+    ]
+
+
+def quiet(bars: int) -> list[Candle]:
+    """A price that does not move enough for anybody to act."""
+    return course(3_500.0, [(bars, 0.0)])
+
+
+OpenDesk = Callable[[ScriptedMarket], Awaitable[Desk]]
+
+
+async def build(market: ScriptedMarket) -> tuple[Runtime, Desk]:
+    last = max((event.closed_at for event in market.coming), default=T0)
+    clock = FakeClock(last + 30_000)
+    store = MemoryStore()
+    epoch = await store.take_epoch("test")
+    account = f"paper-{market.name}-{BOT}"
+    bots = [Bot(BOT, STRATEGIES["shortseller"], tuple(market.traded), account, Decimal(10_000))]
+    rules = {symbol: market.instrument(symbol) for symbol in market.symbols}
+    paper = PaperSettings(slippage_max=0.0)
+    books = [PaperBook(b.account, b.capital, paper, rules, market.funding_rate) for b in bots]
+    runtime = Runtime(
+        core=Core(bots, rules, market.interval, "paper", market.name),
+        store=store,
+        exchange=PaperExchange(books, {bot.account: bot.symbols for bot in bots}),
+        market=market,
+        clock=clock,
+        audit_key=b"k" * 32,
+        version="1.2.3",
+    )
+    await runtime.start(epoch)
+    return runtime, Desk("paper", "1.2.3", clock.now(), runtime, store, market, clock)
+
+
+def context(desk: Desk, role: Role = Role.ADMIN) -> Context:
+    return Context(Principal(PrincipalKind.PERSON, "ann", role), "console", desk, COMMANDS)
+
+
+async def say(desk: Desk, line: str, role: Role = Role.ADMIN) -> Reply:
+    """What the desk answers somebody who types `line`."""
+    return await dispatch_line(context(desk, role), line)
+
+
+def fields(reply: Reply, title: str | None = None) -> dict[str, Value]:
+    """The fields of the block with this title, or of the first one."""
+    assert reply.ok, reply.error
+    found: list[Block] = [
+        block
+        for block in reply.blocks
+        if isinstance(block, Fields) and title in (None, block.title)
+    ]
+    block = found[0]
+    assert isinstance(block, Fields)
+    return block.fields
+
+
+def table(reply: Reply, title: str) -> Table:
+    assert reply.ok, reply.error
+    return next(b for b in reply.blocks if isinstance(b, Table) and b.title == title)
+
+
+def rows(found: Table) -> list[dict[str, Value]]:
+    """A table's rows by column."""
+    return [dict(zip(found.columns, row, strict=True)) for row in found.rows]

@@ -1,0 +1,99 @@
+"""The one door in: who may say what, and what happens to what goes wrong."""
+
+from dataclasses import replace
+
+import pytest
+
+from engine.desk import Desk
+from engine.errors import Unreachable
+from engine.store.memory import MemoryStore
+from handlers import COMMANDS
+from handlers.command import Command, Context, Role, command
+from handlers.dispatch import LINE_MAX, dispatch, dispatch_line
+from handlers.reply import Reply
+from tests.clock import turn
+from tests.handlers.desks import BOT, context, say
+
+# What a command needs to be typed with.
+ARGUMENTS = {"bot pause": BOT, "bot resume": BOT}
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("target", COMMANDS, ids=lambda target: target.name)
+async def test_every_command_is_run_for_its_role_and_refused_below_it(
+    desk: Desk, target: Command, role: Role
+) -> None:
+    answer = await say(desk, f"/{target.name} {ARGUMENTS.get(target.name, '')}", role)
+    if role >= target.role:
+        assert answer.ok, answer.error
+    else:
+        assert answer.error == f"/{target.name} needs the role {target.role.name.lower()}."
+
+
+async def test_a_role_is_checked_before_anything_is_said_about_arguments(desk: Desk) -> None:
+    answer = await say(desk, "/bot pause nobody", Role.VIEWER)
+    assert answer.error == "/bot pause needs the role trader."
+
+
+async def test_an_argument_parsed_elsewhere_meets_the_same_check(desk: Desk) -> None:
+    target = next(each for each in COMMANDS if each.name == "bot pause")
+    answer = await dispatch(context(desk, Role.VIEWER), target, {"bot": BOT})
+    assert answer.error == "/bot pause needs the role trader."
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("", "Type a command, for example /status. /help lists them all."),
+        ("/", "Type a command, for example /status. /help lists them all."),
+        ("/statsu", "There is no command /statsu. Did you mean /status? /help lists them all."),
+        ("/xyzzy", "There is no command /xyzzy. /help lists them all."),
+        ("/bot", "Say one of: /bot list, /bot pause <bot>, /bot resume <bot>."),
+        ("/bot stop", "Say one of: /bot list, /bot pause <bot>, /bot resume <bot>."),
+        ("x" * (LINE_MAX + 1), f"A command has at most {LINE_MAX} characters."),
+    ],
+)
+async def test_what_is_no_command_is_answered_with_a_way_on(
+    desk: Desk, line: str, error: str
+) -> None:
+    assert (await say(desk, line)).error == error
+
+
+async def test_the_slash_may_be_left_out(desk: Desk) -> None:
+    assert (await say(desk, "status")).ok
+
+
+async def test_every_answer_carries_the_badge(desk: Desk) -> None:
+    badge = "PAPER - scripted market at 60x speed"
+    assert (await say(desk, "/status")).badge == badge
+    assert (await say(desk, "/nothing")).badge == badge
+
+
+async def test_commands_and_refusals_are_written_to_the_audit(desk: Desk) -> None:
+    await say(desk, "/chart btc 1h")
+    await say(desk, "/chart xyz")
+    await say(desk, f"/bot pause {BOT}", Role.VIEWER)
+    while desk.runtime.waiting:
+        await turn()
+    assert isinstance(desk.store, MemoryStore)
+    acts = [row for row in desk.store.audit.values() if row.action == "command"]
+    assert {row.actor for row in acts} == {"console:ann"}
+    assert [row.detail for row in acts] == [
+        "/chart symbol=BTCUSDT timeframe=1h: done",
+        "/chart xyz: refused: symbol: 'xyz' is not valid. Allowed: BTCUSDT, ETHUSDT.",
+        f"/bot pause {BOT}: refused: /bot pause needs the role trader.",
+    ]
+
+
+async def _fail(context: Context) -> Reply:
+    """Fail.
+
+    Example: /fail
+    """
+    raise Unreachable("the database does not answer")
+
+
+async def test_a_failure_leaves_as_an_answer(desk: Desk) -> None:
+    broken = command("fail")(_fail)
+    answer = await dispatch_line(replace(context(desk), commands=(broken,)), "/fail")
+    assert answer.error == "That did not work: the database does not answer"

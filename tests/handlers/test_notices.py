@@ -1,0 +1,116 @@
+"""Every kind of news, in one or two lines."""
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from engine.desk import Desk
+from engine.effect import Notice, NoticeKind
+from engine.order import Fill, Order, Reason, Side
+from engine.position import Trade
+from handlers.notices import REASON_WORDS, notice_reply
+from handlers.reply import Button, Text
+from tests.handlers.desks import BOT, say
+
+D = Decimal
+# 2025-01-03 08:10 UTC
+TS = 1_735_891_800_000
+
+
+@pytest.fixture
+async def facts(desk: Desk) -> tuple[list[Order], list[Fill], Trade]:
+    orders = await desk.store.recent(Order)
+    fills = await desk.store.recent(Fill)
+    (trade,) = await desk.store.recent(Trade)
+    return orders, fills, trade
+
+
+Facts = tuple[list[Order], list[Fill], Trade]
+
+
+@pytest.mark.parametrize("kind", NoticeKind)
+def test_every_kind_of_notice_is_one_or_two_lines_with_working_words(
+    kind: NoticeKind, facts: Facts
+) -> None:
+    orders, fills, trade = facts
+    notice = Notice(
+        kind, TS, BOT, trade.account, trade.symbol, orders[0], fills[0], trade, D(9991), "a text"
+    )
+    answer = notice_reply(notice)
+    (block,) = answer.blocks
+    assert isinstance(block, Text)
+    assert 1 <= len(block.text.splitlines()) <= 2
+    assert "None" not in block.text
+    assert all(button.command.startswith("/") for button in answer.buttons)
+
+
+async def test_the_buttons_of_notices_are_commands_that_work(desk: Desk, facts: Facts) -> None:
+    orders, fills, trade = facts
+    for kind in NoticeKind:
+        notice = Notice(kind, TS, BOT, trade.account, trade.symbol, orders[0], fills[0], trade)
+        for button in notice_reply(notice).buttons:
+            assert (await say(desk, button.command)).ok, button
+
+
+def test_an_entry_says_price_protection_reason_and_bot(facts: Facts) -> None:
+    orders, fills, _ = facts
+    notice = Notice(NoticeKind.ENTRY, fills[0].exec_time, BOT, order=orders[0], fill=fills[0])
+    answer = notice_reply(notice)
+    assert answer.blocks == (
+        Text(
+            "Sold 0.049 BTCUSDT at 101,600.0, stop 102,616.0, target 98,552.0.\n"
+            "shortseller_001, 2025-01-03 05:45 UTC: the price fell through a long average."
+        ),
+    )
+    assert answer.buttons == (
+        Button("Chart", "/chart BTCUSDT"),
+        Button("Why", "/why BTCUSDT"),
+    )
+
+
+def test_an_exit_says_result_reason_time_held_and_balance(facts: Facts) -> None:
+    _, fills, trade = facts
+    notice = Notice(
+        NoticeKind.EXIT, trade.exit_time, BOT, fill=fills[1], trade=trade, balance=D("9991.1014")
+    )
+    assert notice_reply(notice).blocks == (
+        Text(
+            "Bought back 0.049 BTCUSDT at 101,680.0: -8.90 USDT net (-0.18%) after 2h 25m.\n"
+            "shortseller_001, 2025-01-03 08:10 UTC: the price is no longer below its averages. "
+            "Balance 9,991.10 USDT."
+        ),
+    )
+
+
+def test_a_long_is_bought_and_sold_and_an_order_is_not_needed(facts: Facts) -> None:
+    fill = replace(facts[1][0], side=Side.BUY, close_reason=Reason.STOP_LOSS)
+    entry = notice_reply(Notice(NoticeKind.ENTRY, TS, BOT, fill=fill)).blocks[0]
+    assert isinstance(entry, Text)
+    assert entry.text.startswith("Bought 0.049 BTCUSDT at 101,600.0.\n")
+    part = notice_reply(Notice(NoticeKind.EXIT, TS, BOT, fill=replace(fill, side=Side.SELL)))
+    assert isinstance(part.blocks[0], Text)
+    assert part.blocks[0].text.startswith("Sold 0.049 BTCUSDT at 101,600.0: part of the position")
+    assert part.blocks[0].text.endswith("stop loss.")
+
+
+def test_a_rejected_order_says_what_was_wanted_and_why_not(facts: Facts) -> None:
+    notice = Notice(NoticeKind.ORDER_REJECTED, TS, BOT, order=facts[0][0], text="no margin")
+    assert notice_reply(notice).blocks == (
+        Text(
+            "The exchange refused an order to sell 0.049 BTCUSDT: no margin.\n"
+            "shortseller_001, 2025-01-03 08:10 UTC."
+        ),
+    )
+
+
+def test_whoever_paused_a_bot_is_named_and_it_can_be_undone() -> None:
+    answer = notice_reply(Notice(NoticeKind.BOT_PAUSED, TS, BOT, text="console:ann"))
+    assert answer.blocks == (
+        Text("shortseller_001 was paused by console:ann. Open positions are still managed."),
+    )
+    assert answer.buttons == (Button("Resume", "/bot resume shortseller_001"),)
+
+
+def test_every_reason_has_words() -> None:
+    assert set(REASON_WORDS) == set(Reason)
