@@ -1,0 +1,239 @@
+"""The composition root: builds a desk out of its parts, starts and stops them in one place."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from bot import console
+from bot.clock import SystemClock
+from bot.door import Door
+from bot.first_run import History
+from bot.outbox import Outbox
+from bot.settings import DEMO_SEED, Settings, secret_key
+from bot.tour import greeting
+from bot.version import VERSION
+from bot.workers import Workers
+from engine.bot import Bot
+from engine.candle import DAY_MS, timeframe_name
+from engine.core import Core
+from engine.desk import Desk
+from engine.effect import Notice
+from engine.errors import BadSettings
+from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
+from engine.market.replay import open_replay
+from engine.market.simulated import SimulatedMarket
+from engine.ports import Clock, Commit, Market, StateRow, Store
+from engine.runtime import Runtime
+from engine.store.lock import DeskLock, Lock, PostgresLock
+from engine.store.sql import open_store
+from engine.strategies import STRATEGIES
+from handlers.notices import notice_reply
+
+SOCKET_NAME = "desk.sock"
+LATCH_NAME = "KILLED"
+LOCK_NAME = "countersign desk"
+# How much simulated history lies before the moment a demo is first started.
+SIMULATED_PAST_MS = 30 * DAY_MS
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class App:
+    """A built desk: started, holding its lock, not yet trading."""
+
+    desk: Desk
+    door: Door
+    outbox: Outbox
+    workers: Workers
+    history: History | None
+
+    async def run(self) -> None:
+        """Trade and answer until `stop`; raises what makes going on impossible."""
+        runtime = self.desk.runtime
+        surfaces = [
+            asyncio.create_task(self.door.serve(), name="door"),
+            asyncio.create_task(self._deliver(), name="outbox"),
+        ]
+        trading = asyncio.create_task(runtime.run(), name="runtime")
+        try:
+            await asyncio.wait([trading, *surfaces], return_when=asyncio.FIRST_COMPLETED)
+            runtime.stop()
+            await trading
+            await self.outbox.deliver()
+        finally:
+            for task in (trading, *surfaces):
+                task.cancel()
+            results = await asyncio.gather(trading, *surfaces, return_exceptions=True)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _deliver(self) -> None:
+        """News of the demo's past is for nobody; what comes after it is delivered."""
+        if self.history:
+            await self.history.over.wait()
+            await self.outbox.skip()
+        await self.outbox.run()
+
+    async def until_ready(self) -> None:
+        """Return once there is something to show."""
+        if self.history:
+            await self.history.over.wait()
+
+    def stop(self) -> None:
+        self.desk.runtime.stop()
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    on_wait: Callable[[str], None] = lambda holder: None,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> AsyncIterator[App]:
+    """A desk for `settings`, its lock held and its memory loaded.
+
+    `on_wait` is told who holds the lock when somebody else does; `on_progress` how far a first
+    run's history is, from 0 to 1. Raises BadSettings before anything is changed where the
+    settings do not fit the data.
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        folder = settings.data_dir
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for lock in _locks(settings, clock):
+            await lock.acquire(clock, on_wait)
+            stack.push_async_callback(lock.release)
+        store = await open_store(settings.database)
+        stack.push_async_callback(store.close)
+        epoch = await store.take_epoch(f"process {os.getpid()} on {socket.gethostname()}")
+        market = await _market(settings, store, epoch, clock)
+        bots, remarks = _bots(settings, market)
+        runtime = _runtime(settings, bots, market, store, clock)
+        first_run = await runtime.start(
+            epoch, [*market.remarks(), *remarks], halts=_latched(settings)
+        )
+        workers = Workers(clock)
+        stack.push_async_callback(workers.close)
+        desk = Desk(settings.mode, VERSION, clock.now(), runtime, store, market, clock)
+        yield _assembled(settings, desk, workers, first_run, on_progress)
+
+
+def _assembled(
+    settings: Settings,
+    desk: Desk,
+    workers: Workers,
+    first_run: bool,
+    on_progress: Callable[[float], None],
+) -> App:
+    runtime = desk.runtime
+    demo = isinstance(desk.market, SimulatedMarket) and settings.speed > 0
+    history = None
+    if first_run and demo and isinstance(desk.market, SimulatedMarket):
+        since = desk.market.anchor
+        history = History(runtime, desk.market, since, settings.speed, on_progress)
+        runtime.listen(history.on_commit)
+    charts = settings.data_dir / "charts"
+    door = Door(
+        settings.data_dir / SOCKET_NAME,
+        answer=partial(console.answer, desk, workers, charts),
+        welcome=partial(console.welcome, desk, partial(greeting, desk)),
+    )
+
+    def tell_console(notice: Notice) -> None:
+        door.broadcast(notice_reply(notice))
+
+    outbox = Outbox(desk.store, desk.clock, [tell_console])
+    runtime.listen(outbox.on_commit)
+    return App(desk, door, outbox, workers, history)
+
+
+def _runtime(
+    settings: Settings, bots: list[Bot], market: Market, store: Store, clock: Clock
+) -> Runtime:
+    instruments = {symbol: market.instrument(symbol) for symbol in market.symbols}
+    paper = PaperSettings(**settings.paper.model_dump())
+    books = [
+        PaperBook(bot.account, bot.capital, paper, instruments, market.funding_rate) for bot in bots
+    ]
+    return Runtime(
+        core=Core(bots, instruments, market.interval, settings.mode, market.name),
+        store=store,
+        exchange=PaperExchange(books, {bot.account: bot.symbols for bot in bots}),
+        market=market,
+        clock=clock,
+        audit_key=secret_key(settings),
+        version=VERSION,
+    )
+
+
+def _latched(settings: Settings) -> list[str]:
+    """The latch that a person can set by hand, whatever else is down: a file named KILLED."""
+    latch = settings.data_dir / LATCH_NAME
+    if not latch.exists():
+        return []
+    return [f"the file {latch} is there; remove it and start again to trade"]
+
+
+def _locks(settings: Settings, clock: Clock) -> list[Lock]:
+    """One desk a data directory, and one a PostgreSQL database."""
+    locks: list[Lock] = [DeskLock(settings.data_dir, clock.now())]
+    if settings.database.startswith("postgresql"):
+        locks.append(PostgresLock(settings.database, LOCK_NAME))
+    return locks
+
+
+async def _market(settings: Settings, store: Store, epoch: int, clock: Clock) -> Market:
+    kind, _, rest = settings.market.partition(":")
+    if kind == "replay":
+        return open_replay(rest, settings.speed, clock)
+    seed = int(rest) if kind == "simulated" else DEMO_SEED
+    anchor = await _anchor(store, epoch, seed, clock.now())
+    return SimulatedMarket(seed, anchor, settings.speed, clock)
+
+
+async def _anchor(store: Store, epoch: int, seed: int, now: int) -> int:
+    """The first candle's open of a simulated market: fixed when it is first opened."""
+    key = f"market:sim{seed}"
+    row = (await store.states()).get(key)
+    if row is None:
+        anchor = (now - SIMULATED_PAST_MS) // DAY_MS * DAY_MS
+        row = StateRow(key, 1, str(anchor))
+        await store.commit(Commit(epoch=epoch, states=[row]))
+    return int(row.body)
+
+
+def _bots(settings: Settings, market: Market) -> tuple[list[Bot], list[str]]:
+    """The bots that this market can carry, and what was left out, in sentences."""
+    bots: list[Bot] = []
+    remarks: list[str] = []
+    for wanted in settings.bots:
+        strategy = STRATEGIES[wanted.strategy]
+        symbols = tuple(symbol for symbol in wanted.symbols if symbol in market.symbols)
+        missing = [symbol for symbol in wanted.symbols if symbol not in market.symbols]
+        if missing:
+            remarks.append(f"{wanted.id}: this market has no {', '.join(missing)}; left out.")
+        if strategy.timeframe % market.interval:
+            remarks.append(
+                f"{wanted.id} needs candles of {timeframe_name(strategy.timeframe)}; this market "
+                f"has {timeframe_name(market.interval)}; the bot is left out."
+            )
+        elif symbols:
+            account = f"{settings.mode}-{market.name}-{wanted.id}"
+            bots.append(Bot(wanted.id, strategy, symbols, account, wanted.capital))
+    if not bots:
+        raise BadSettings("No bot can trade on this market. " + " ".join(remarks))
+    return bots, remarks
+
+
+def socket_path(settings: Settings) -> Path:
+    return settings.data_dir / SOCKET_NAME

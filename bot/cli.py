@@ -1,0 +1,80 @@
+"""`countersign ...`: the command line. Exit codes: 0 done, 1 failed, 2 bad usage or settings."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from bot.version import VERSION
+from engine.errors import BadInput, BadSettings, CountersignError
+
+app = typer.Typer(
+    help="Countersign: a trading desk run from chat.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+
+
+def main() -> None:
+    """The console script: runs a command, turns our errors into messages and exit codes."""
+    try:
+        app()
+    except (BadSettings, BadInput) as error:
+        _fail(str(error), 2)
+    except CountersignError as error:
+        _fail(str(error), 1)
+
+
+@app.command()
+def run() -> None:
+    """Trade until stopped (containers, systemd). Never reads standard input."""
+    from bot.process import run_desk
+
+    _finish(run_desk)
+
+
+@app.command()
+def console(json: Json = False) -> None:
+    """Talk to the desk in this terminal; starts one where none runs."""
+    from bot.process import run_console
+
+    _finish(lambda: run_console(json=json))
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's tables."""
+    from bot.process import migrate_database
+
+    _finish(migrate_database)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """Check settings, data, database and tokens: what is wrong, and how to mend it."""
+    from bot.doctor import examine
+
+    _finish(lambda: examine(Path(), json=json))
+
+
+@app.command()
+def version(json: Json = False) -> None:
+    """Print the version."""
+    typer.echo(f'{{"version": "{VERSION}"}}' if json else f"countersign {VERSION}")
+
+
+def _finish(work: Callable[[], Coroutine[Any, Any, int]]) -> None:
+    code = asyncio.run(work())
+    if code:
+        raise typer.Exit(code)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"countersign: {message}\n")
+    sys.exit(code)

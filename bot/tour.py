@@ -1,0 +1,43 @@
+"""What a person is told when they open the terminal: once in full, afterwards in one line."""
+
+from engine.candle import DAY_MS
+from engine.desk import Desk
+from engine.market.simulated import SimulatedMarket
+
+TOUR = """Welcome to Countersign: a trading desk that you run by typing.
+
+  No money is real here. This is a paper account of {deposit:,.0f} USDT on a {market}.
+  The bot {bot} has traded {days:.0f} days of it already; now a candle of five minutes comes
+  every {seconds:.0f} seconds, and its fills appear above this line as they happen.
+
+  What it really earned: {net:+,.2f} USDT net in {trades} trades ({realized:+,.2f} before
+  {fees:,.2f} of fees). That is chance: the prices are made up. Try a strategy on real candles
+  with MARKET=replay:PATH before you believe in it.
+
+  Try    /status   /positions   /chart BTC   /pnl   /why BTC   /bot pause {bot}
+  Chat   `countersign doctor` walks you through Telegram and Discord: token, id, first admin.
+  Leave  Ctrl-D. The desk in this window ends with it; `countersign run` keeps one going.
+"""
+
+BACK = "Countersign {version}. {badge}. /help lists the commands, Ctrl-D leaves."
+
+
+def greeting(desk: Desk, newcomer: bool) -> str:
+    """The tour for whoever is new to the demo, else one line."""
+    view = desk.view()
+    market = desk.market
+    if not (newcomer and isinstance(market, SimulatedMarket) and market.speed > 0):
+        return BACK.format(version=desk.version, badge=desk.badge)
+    account = view.accounts[0]
+    ledger = account.ledger
+    return TOUR.format(
+        deposit=ledger.deposit,
+        market=market.label,
+        bot=account.bot_id,
+        days=(view.market_time - market.anchor) / DAY_MS,
+        seconds=market.interval / 1000 / market.speed,
+        net=ledger.net,
+        realized=ledger.realized,
+        fees=ledger.fees,
+        trades=ledger.trades,
+    )
