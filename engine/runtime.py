@@ -15,7 +15,7 @@ import structlog
 from pydantic import TypeAdapter
 
 from engine.audit import Act, Chain
-from engine.core import SEEN_EXECUTIONS, Core
+from engine.core import Core
 from engine.effect import (
     Answer,
     Audit,
@@ -42,6 +42,7 @@ from engine.event import (
     MarketRemarked,
 )
 from engine.ledger import Funding, fold
+from engine.memory import SEEN_EXECUTIONS
 from engine.order import Fill
 from engine.ports import Clock, Commit, Exchange, JournalRow, Market, StateRow, Store
 from engine.view import CoreView, WhyView
@@ -209,7 +210,7 @@ class Runtime:
                     answer.set_exception(Refused(STOPPING))
 
     async def _feed(self) -> None:
-        """Fetch candles while the last ones are worked on, one batch ahead."""
+        """Fetch the next candles once the last ones were worked on."""
         while True:
             batch = await self._market.next(GROUP_CANDLES)
             if batch:

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.bot import BotStatus
+from engine.bot import Bot, BotStatus
+from engine.candle import Candle
 from engine.ledger import Ledger
+from engine.memory import Memory, Slot
 from engine.order import Order
 from engine.position import Position
 from engine.signal import GateResult
@@ -78,3 +80,69 @@ class CoreView:
     accounts: tuple[AccountView, ...]
     positions: tuple[PositionView, ...]
     open_orders: tuple[Order, ...]
+
+
+def core_view(memory: Memory) -> CoreView:
+    desk = memory.desk
+    states = memory.accounts.values()
+    return CoreView(
+        candles=desk.candles,
+        market_time=desk.market_time,
+        market_ended=desk.market_ended,
+        halted=desk.halted,
+        prices=dict(desk.prices),
+        bots=tuple(_bot_view(memory, bot) for bot in memory.bots.values()),
+        accounts=tuple(_account_view(memory, bot) for bot in memory.bots.values()),
+        positions=tuple(
+            _position_view(memory, position)
+            for account in memory.accounts
+            for position in memory.held(account)
+        ),
+        open_orders=tuple(order for state in states for order in state.orders.values()),
+    )
+
+
+def why_view(slot: Slot, bar: Candle, ts: int, gates: tuple[GateResult, ...]) -> WhyView:
+    strategy = slot.bot.strategy
+    return WhyView(
+        bot_id=slot.bot.bot_id,
+        symbol=slot.symbol,
+        ts=ts,
+        price=bar.close,
+        conditions=tuple(strategy.explain(slot.params, slot.kernel, bar)),
+        gates=gates,
+    )
+
+
+def _bot_view(memory: Memory, bot: Bot) -> BotView:
+    return BotView(
+        bot_id=bot.bot_id,
+        strategy=bot.strategy.name,
+        summary=bot.strategy.summary,
+        symbols=bot.symbols,
+        timeframe=bot.strategy.timeframe,
+        account=bot.account,
+        status=memory.status(bot),
+    )
+
+
+def _account_view(memory: Memory, bot: Bot) -> AccountView:
+    return AccountView(
+        account=bot.account,
+        bot_id=bot.bot_id,
+        ledger=memory.accounts[bot.account].ledger,
+        unrealized=memory.unrealized(bot.account),
+        margin=memory.margin(bot.account),
+    )
+
+
+def _position_view(memory: Memory, position: Position) -> PositionView:
+    entry = memory.accounts[position.account].entries.get(position.symbol)
+    return PositionView(
+        position=position,
+        price=memory.mark(position.symbol),
+        stop_loss=entry.stop_loss if entry else None,
+        take_profit=entry.take_profit if entry else None,
+        trailing_stop=entry.trailing_stop if entry else None,
+        trailing_activation=entry.trailing_activation if entry else None,
+    )

@@ -26,6 +26,7 @@ from engine.event import (
 )
 from engine.instrument import Instrument
 from engine.ledger import Ledger
+from engine.memory import stored
 from engine.order import (
     ZERO,
     ExecType,
@@ -476,8 +477,8 @@ class PaperBook:
         body = _STATE.dump_json(self.state).decode()
         return StateRow(f"paper:{self.account}", STATE_VERSION, body)
 
-    def load(self, row: StateRow) -> None:
-        self.state = _STATE.validate_json(row.body)
+    def load(self, body: str) -> None:
+        self.state = _STATE.validate_json(body)
         self._busy = set(self.state.positions)
         self._busy.update(order.symbol for order in self.state.orders.values())
 
@@ -495,8 +496,8 @@ class PaperExchange:
 
     def restore(self, states: Mapping[str, StateRow]) -> None:
         for account, book in self._books.items():
-            if row := states.get(f"paper:{account}"):
-                book.load(row)
+            if body := stored(states, f"paper:{account}", STATE_VERSION):
+                book.load(body)
 
     async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Event]:
         account = (

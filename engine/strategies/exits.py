@@ -46,19 +46,21 @@ def touch(
     `side` is +1 for long, -1 for short; a level of 0 is not set. A bar that opens beyond a
     level is met at its open: the gap is not given back.
     """
+    if liquidation > 0.0 and (open_ - liquidation) * side <= 0.0:
+        return Touch(LIQUIDATION, liquidation)
+    if stop > 0.0 and (open_ - stop) * side <= 0.0:
+        return Touch(STOP, open_)
+    if target > 0.0 and (open_ - target) * side >= 0.0:
+        return Touch(TARGET, open_)
     adverse = low if side > 0 else high
     favorable = high if side > 0 else low
-    if liquidation > 0.0 and (adverse - liquidation) * side <= 0.0:
-        gapped = (open_ - liquidation) * side <= 0.0
-        nearer = stop <= 0.0 or (liquidation - stop) * side >= 0.0
-        if gapped or nearer:
-            return Touch(LIQUIDATION, liquidation)
+    nearer = liquidation > 0.0 and (stop <= 0.0 or (liquidation - stop) * side >= 0.0)
+    if nearer and (adverse - liquidation) * side <= 0.0:
+        return Touch(LIQUIDATION, liquidation)
     if stop > 0.0 and (adverse - stop) * side <= 0.0:
-        gapped = (open_ - stop) * side <= 0.0
-        return Touch(STOP, open_ if gapped else stop)
+        return Touch(STOP, stop)
     if target > 0.0 and (favorable - target) * side >= 0.0:
-        gapped = (open_ - target) * side >= 0.0
-        return Touch(TARGET, open_ if gapped else target)
+        return Touch(TARGET, target)
     return NO_TOUCH
 
 

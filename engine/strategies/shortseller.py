@@ -87,7 +87,7 @@ def explain(params: Params, state: State, bar: Candle) -> list[Condition]:
         ),
         Condition(
             "crosses today",
-            state.crosses <= params.crosses_per_day,
+            state.crosses < params.crosses_per_day,
             f"{state.crosses:.0f} of {params.crosses_per_day:.0f}",
         ),
     ]

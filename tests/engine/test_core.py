@@ -27,7 +27,7 @@ from engine.effect import (
     Sample,
     Submit,
 )
-from engine.errors import Broken
+from engine.errors import BadSettings, Broken
 from engine.event import (
     CommandRun,
     DeskHalted,
@@ -189,6 +189,17 @@ def test_two_orders_in_one_millisecond_have_ids_of_their_own():
     [other] = of(Order, candle(desk, 0, 100, SELL_NOW, symbol=ETH))
     assert one.client_order_id == other.client_order_id
     assert one.order_link_id != other.order_link_id
+
+
+def test_the_order_of_a_late_bar_has_an_id_of_its_own():
+    desk = core(bot(symbols=(BTC, ETH)))
+    [first] = of(Order, candle(desk, 0, 100, SELL_NOW))
+    [second] = of(Order, candle(desk, 0, 100, SELL_NOW, symbol=ETH))
+    cancel = OrderCanceled(ACCOUNT, second.order_link_id, "by request", T0 + BAR)
+    desk.step(cancel)
+    candle(desk, 1, 100, symbol=BTC)
+    [late] = of(Order, candle(desk, 0, 100, SELL_NOW, symbol=ETH))
+    assert len({first.order_link_id, second.order_link_id, late.order_link_id}) == 3
 
 
 def test_the_count_within_a_millisecond_survives_a_restart():
@@ -415,6 +426,8 @@ def test_a_late_fill_after_cancel_still_counts():
     assert (found.bot_id, found.close_reason) == (BOT, Reason.EMA_CROSS)
     assert found.client_order_id == placed.client_order_id
     assert held(desk) == {BTC: D(-20)}
+    [shown] = desk.view().positions
+    assert shown.position.leverage == placed.leverage
 
 
 def test_a_refused_order_is_told_and_forgotten():
@@ -453,6 +466,25 @@ def test_funding_is_booked_to_account_and_position():
     assert (payment.bot_id, payment.amount, payment.rate) == (BOT, D("0.5"), RATE)
     assert position.funding == D("0.5")
     assert desk.view().accounts[0].ledger.funding == D("0.5")
+
+
+def test_funding_told_twice_is_booked_once():
+    desk = core()
+    entered(desk)
+    settled = FundingSettled(ACCOUNT, BTC, T0 + 8 * HOUR_MS, D("0.5"), RATE, D(100), D(-50))
+    desk.step(settled)
+    assert desk.step(settled) == []
+    assert desk.view().accounts[0].ledger.funding == D("0.5")
+
+
+def test_funding_that_comes_after_the_close_still_reaches_the_account():
+    desk = core()
+    effects = desk.step(
+        FundingSettled(ACCOUNT, BTC, T0 + 8 * HOUR_MS, D("0.5"), RATE, D(100), D(-50))
+    )
+    assert len(of(Funding, effects)) == 1
+    assert of(Position, effects) == []
+    assert desk.view().accounts[0].ledger.balance == D("10000.5")
 
 
 def test_a_trade_carries_fees_funding_and_the_money_after_it():
@@ -895,7 +927,7 @@ def test_only_what_changed_is_stored_again():
     desk.dirty_states()
     candle(desk, 1)
     keys = [row.key for row in desk.dirty_states()]
-    assert keys == ["desk:paper-test", f"slot:{ACCOUNT}:{BTC}"]
+    assert keys == ["desk:paper-test", f"slot:{ACCOUNT}:puppet:{BTC}"]
 
 
 def test_another_market_opens_other_books():
@@ -946,3 +978,11 @@ def test_a_view_is_a_copy():
     view = desk.view()
     candle(desk, 1, 200)
     assert (view.candles, view.prices) == (1, {BTC: 100.0})
+
+
+def test_memory_that_a_newer_version_wrote_is_refused():
+    desk = core()
+    candle(desk, 0)
+    rows = {row.key: replace(row, version=99) for row in desk.dirty_states()}
+    with pytest.raises(BadSettings, match=r"version 99.*knows up to 1"):
+        core().restore(rows, [])

@@ -46,7 +46,7 @@ CASES = [
     Case("an open right at the stop", (95, 99, 94), 95, 105, 90, Touch(STOP, 95)),
     Case("a gap through the target", (108, 109, 107), 95, 105, 90, Touch(TARGET, 108)),
     Case("a gap over the target that falls to the stop", (108, 109, 94), 95, 105, 90,
-         Touch(STOP, 95)),
+         Touch(TARGET, 108)),
     Case("stop nearer than liquidation", (100, 101, 89), 95, 105, 90, Touch(STOP, 95)),
     Case("liquidation nearer than stop", (100, 101, 89), 85, 105, 90, Touch(LIQUIDATION, 90)),
     Case("liquidation at the stop", (100, 101, 89), 90, 105, 90, Touch(LIQUIDATION, 90)),

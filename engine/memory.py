@@ -1,0 +1,276 @@
+"""What the core remembers: strategies, accounts and the desk, as objects and as state rows.
+
+Pure like the core: it only keeps and adds up. A restart gives it back to the last digit.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from pydantic import TypeAdapter
+
+from engine.bot import Bot, BotStatus
+from engine.candle import Aggregator, Candle
+from engine.errors import BadSettings
+from engine.instrument import Instrument
+from engine.ledger import Ledger
+from engine.order import ZERO, Fill, Order
+from engine.ports import StateRow
+from engine.position import Position
+
+STATE_VERSION = 1
+# Executions remembered for telling repeats; an exchange repeats itself within minutes.
+SEEN_EXECUTIONS = 20_000
+
+
+@dataclass(slots=True)
+class DeskState:
+    """What belongs to the desk as a whole. `cursors` is the open of the last candle taken."""
+
+    candles: int = 0
+    market_time: int = 0
+    market_ended: bool = False
+    next_sample: int = 0
+    decisions: int = 0
+    trades: int = 0
+    halted: str = ""
+    paused: list[str] = field(default_factory=list)
+    cursors: dict[str, int] = field(default_factory=dict)
+    prices: dict[str, float] = field(default_factory=dict)
+    sequences: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class AccountState:
+    """The money, positions and open orders of one account.
+
+    `entries` keeps the order that opened each position, for the protection it carries;
+    `funded` the last settlement (ms) booked for each symbol.
+    """
+
+    ledger: Ledger
+    positions: dict[str, Position] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    entries: dict[str, Order] = field(default_factory=dict)
+    funded: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class SlotState:
+    """What a strategy remembers of one symbol."""
+
+    kernel: tuple[float, ...]
+    window: list[float]
+    cooldown_until: int
+    open_bar: Candle | None
+    last_bar: Candle | None
+
+
+_DESK = TypeAdapter(DeskState)
+_ACCOUNT = TypeAdapter(AccountState)
+_SLOT = TypeAdapter(SlotState)
+
+
+class Slot:
+    """A bot at work on one symbol: the strategy's memory and what it needs every bar."""
+
+    __slots__ = (
+        "aggregator",
+        "bot",
+        "cooldown_until",
+        "exits",
+        "held",
+        "kernel",
+        "key",
+        "last_bar",
+        "opened_at",
+        "params",
+        "step",
+        "symbol",
+        "window",
+    )
+
+    def __init__(self, bot: Bot, symbol: str, interval: int) -> None:
+        strategy = bot.strategy
+        self.bot = bot
+        self.symbol = symbol
+        self.key = f"slot:{bot.account}:{strategy.name}:{symbol}"
+        self.params = strategy.params
+        self.exits = strategy.exits_for(symbol)
+        self.step = strategy.step
+        self.kernel, self.window = strategy.start()
+        self.aggregator = (
+            None if interval == strategy.timeframe else Aggregator(interval, strategy.timeframe)
+        )
+        self.cooldown_until = 0
+        self.held = False
+        self.opened_at = 0
+        self.last_bar: Candle | None = None
+
+    def dump(self) -> str:
+        open_bar = self.aggregator.open_bar if self.aggregator else None
+        state = SlotState(
+            tuple(self.kernel), list(self.window), self.cooldown_until, open_bar, self.last_bar
+        )
+        return _SLOT.dump_json(state).decode()
+
+    def load(self, body: str) -> None:
+        state = _SLOT.validate_json(body)
+        self.kernel = self.bot.strategy.state(*state.kernel)
+        self.window[:] = type(self.window)("d", state.window)
+        self.cooldown_until = state.cooldown_until
+        self.last_bar = state.last_bar
+        if self.aggregator:
+            self.aggregator.open_bar = state.open_bar
+
+
+class Memory:
+    """Everything the core knows, and which parts of it changed since it was last stored."""
+
+    def __init__(
+        self,
+        bots: Sequence[Bot],
+        instruments: Mapping[str, Instrument],
+        interval: int,
+        books: str,
+    ) -> None:
+        self.bots = {bot.bot_id: bot for bot in bots}
+        self.instruments = instruments
+        self.desk = DeskState()
+        self.accounts = {bot.account: AccountState(Ledger(bot.capital)) for bot in bots}
+        self.owners = {(bot.account, symbol): bot for bot in bots for symbol in bot.symbols}
+        self.slots: dict[str, list[Slot]] = defaultdict(list)
+        for bot in bots:
+            for symbol in bot.symbols:
+                self.slots[symbol].append(Slot(bot, symbol, interval))
+        self._key = f"desk:{books}"
+        self._seen: dict[tuple[str, str], None] = {}
+        self._dirty_slots: dict[Slot, None] = {}
+        self._dirty_accounts: dict[str, None] = {}
+
+    # -- keeping -------------------------------------------------------------------------
+
+    def touch_slot(self, slot: Slot) -> None:
+        """Have the slot stored with the next commit."""
+        self._dirty_slots[slot] = None
+
+    def touch_account(self, account: str) -> AccountState:
+        """The account's state, to be changed now and stored with the next commit."""
+        self._dirty_accounts[account] = None
+        return self.accounts[account]
+
+    def keep_order(self, order: Order) -> None:
+        """Remember the order while it is open, forget it after."""
+        orders = self.touch_account(order.account).orders
+        if order.is_open:
+            orders[order.order_link_id] = order
+        else:
+            orders.pop(order.order_link_id, None)
+
+    def see(self, account: str, exec_id: str) -> bool:
+        """Remember an execution; whether it is news."""
+        key = (account, exec_id)
+        if key in self._seen:
+            return False
+        self._seen[key] = None
+        if len(self._seen) > SEEN_EXECUTIONS:
+            del self._seen[next(iter(self._seen))]
+        return True
+
+    def next_sequence(self, bot_id: str, ts: int) -> tuple[int, int]:
+        """A time and number that no order of the bot had before.
+
+        A bar of another symbol may come late; its orders then carry the later time.
+        """
+        last_ts, last = self.desk.sequences.get(bot_id, (0, 0))
+        fresh = (ts, 0) if ts > last_ts else (last_ts, last + 1)
+        self.desk.sequences[bot_id] = fresh
+        return fresh
+
+    # -- adding up -----------------------------------------------------------------------
+
+    def status(self, bot: Bot) -> BotStatus:
+        return BotStatus.PAUSED if bot.bot_id in self.desk.paused else BotStatus.ACTIVE
+
+    def order_open(self, slot: Slot) -> bool:
+        orders = self.accounts[slot.bot.account].orders
+        return any(order.symbol == slot.symbol for order in orders.values())
+
+    def mark(self, symbol: str) -> Decimal:
+        """The last price, exactly as the candle gave it."""
+        return Decimal(repr(self.desk.prices[symbol]))
+
+    def held(self, account: str) -> Iterator[Position]:
+        positions = self.accounts[account].positions.values()
+        return (position for position in positions if not position.is_flat)
+
+    def unrealized(self, account: str) -> Decimal:
+        return sum((p.unrealized(self.mark(p.symbol)) for p in self.held(account)), ZERO)
+
+    def equity(self, account: str) -> Decimal:
+        return self.accounts[account].ledger.balance + self.unrealized(account)
+
+    def margin(self, account: str) -> Decimal:
+        """What open positions bind."""
+        return sum((position.margin for position in self.held(account)), ZERO)
+
+    def free_margin(self, account: str) -> Decimal:
+        """Equity less what open positions and entries on their way bind."""
+        pending = sum(
+            (
+                order.remaining * self.mark(order.symbol) / order.leverage
+                for order in self.accounts[account].orders.values()
+                if not order.reduce_only
+            ),
+            ZERO,
+        )
+        return self.equity(account) - self.margin(account) - pending
+
+    def unfinished(self) -> list[Order]:
+        """Orders that were stored but not known to be received, oldest first."""
+        orders = (order for state in self.accounts.values() for order in state.orders.values())
+        pending = [order for order in orders if order.order_id is None]
+        return sorted(pending, key=lambda order: (order.created_at, order.order_link_id))
+
+    # -- rows ----------------------------------------------------------------------------
+
+    def dirty_rows(self) -> list[StateRow]:
+        """What changed since the last call, as rows to store."""
+        rows = [StateRow(self._key, STATE_VERSION, _DESK.dump_json(self.desk).decode())]
+        rows.extend(StateRow(slot.key, STATE_VERSION, slot.dump()) for slot in self._dirty_slots)
+        for account in self._dirty_accounts:
+            body = _ACCOUNT.dump_json(self.accounts[account]).decode()
+            rows.append(StateRow(f"account:{account}", STATE_VERSION, body))
+        self._dirty_slots.clear()
+        self._dirty_accounts.clear()
+        return rows
+
+    def restore(self, states: Mapping[str, StateRow], executed: Iterable[Fill]) -> None:
+        """Take back what an earlier process stored, and the executions it saw."""
+        if body := stored(states, self._key, STATE_VERSION):
+            self.desk = _DESK.validate_json(body)
+        for account in self.accounts:
+            if body := stored(states, f"account:{account}", STATE_VERSION):
+                self.accounts[account] = _ACCOUNT.validate_json(body)
+        for slot in (slot for slots in self.slots.values() for slot in slots):
+            if body := stored(states, slot.key, STATE_VERSION):
+                slot.load(body)
+            position = self.accounts[slot.bot.account].positions.get(slot.symbol)
+            slot.held = position is not None and not position.is_flat
+            slot.opened_at = position.opened_at if position else 0
+        for fill in executed:
+            self.see(fill.account, fill.exec_id)
+
+
+def stored(states: Mapping[str, StateRow], key: str, version: int) -> str | None:
+    """The body of a state row; raises BadSettings for one that a newer version wrote."""
+    row = states.get(key)
+    if row is None:
+        return None
+    if row.version > version:
+        raise BadSettings(
+            f"state {key!r} has version {row.version}, made by a newer version of this program; "
+            f"this one knows up to {version}"
+        )
+    return row.body
