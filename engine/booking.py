@@ -14,6 +14,7 @@ from engine.event import (
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
+    StopMoved,
 )
 from engine.ledger import EquityPoint, Funding
 from engine.memory import Memory
@@ -201,3 +202,11 @@ def funding(memory: Memory, event: FundingSettled) -> list[Effect]:
         state.positions[event.symbol] = position
         effects.append(Record(position))
     return effects
+
+
+def stop_moved(memory: Memory, event: StopMoved) -> list[Effect]:
+    """Nothing waits for it: it is stored with what comes next."""
+    entries = memory.touch_account(event.account).entries
+    if event.symbol in entries:
+        entries[event.symbol] = replace(entries[event.symbol], stop_loss=event.stop)
+    return []

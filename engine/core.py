@@ -44,6 +44,7 @@ from engine.event import (
     OrderRejected,
     PauseBot,
     ResumeBot,
+    StopMoved,
 )
 from engine.instrument import Instrument
 from engine.memory import AccountState, Memory, Slot
@@ -88,6 +89,7 @@ class Core:
             OrderCanceled: partial(booking.canceled, self._memory),
             Executed: partial(booking.executed, self._memory),
             FundingSettled: partial(booking.funding, self._memory),
+            StopMoved: partial(booking.stop_moved, self._memory),
             Instructed: self._on_instructed,
             CommandRun: self._on_command,
             MarketEnded: self._on_market_ended,

@@ -64,6 +64,16 @@ class FundingSettled:
 
 
 @dataclass(frozen=True, slots=True)
+class StopMoved:
+    """The exchange trails a position's stop; it stands at the price `stop` now."""
+
+    account: str
+    symbol: str
+    stop: Decimal
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
 class MarketEnded:
     """A replay has shown its last candle, or a simulated market caught up with the clock."""
 
@@ -142,6 +152,7 @@ Event = (
     | OrderCanceled
     | Executed
     | FundingSettled
+    | StopMoved
     | MarketEnded
     | MarketRemarked
     | Instructed

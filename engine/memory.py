@@ -45,7 +45,7 @@ class DeskState:
 class AccountState:
     """The money, positions and open orders of one account.
 
-    `entries` keeps the order that opened each position, for the protection it carries;
+    `entries` keeps the order that opened each position, with its stop where it stands now;
     `funded` the last settlement (ms) booked for each symbol.
     """
 

@@ -275,8 +275,7 @@ class Runtime:
 
     def _collect(self, event: Event, effects: list[Effect]) -> bool:
         self._commit.journal.append(_journal_row(event))
-        self._sort(effects)
-        return True
+        return self._sort(effects)
 
     def _sort(self, effects: Iterable[Effect]) -> bool:
         """Put effects where the commit finds them; whether any of them calls for one now."""

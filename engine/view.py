@@ -15,7 +15,7 @@ from engine.strategies.kernel import Condition
 
 @dataclass(frozen=True, slots=True)
 class PositionView:
-    """An open position at the last price, with the protection its entry order set."""
+    """An open position at the last price, with its protection as it stands now."""
 
     position: Position
     price: Decimal

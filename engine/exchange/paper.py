@@ -23,6 +23,7 @@ from engine.event import (
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
+    StopMoved,
 )
 from engine.instrument import Instrument
 from engine.ledger import Ledger
@@ -375,18 +376,30 @@ class PaperBook:
             _liquidation_price(position),
         )
         if touch.kind == exits.UNTOUCHED and not intrabar:
-            touch = self._trail(side, candle, protection)
+            touch = self._trail(position, candle, closed_at, answers)
         if touch.kind != exits.UNTOUCHED:
             answers.append(self._close(position, protection, touch, closed_at))
 
-    def _trail(self, side: int, candle: Candle, protection: Protection) -> exits.Touch:
-        before = protection.stop
-        protection.stop = exits.trailed_stop(
-            side, candle.high, candle.low, before, protection.trail, protection.activation
+    def _trail(
+        self, position: Position, candle: Candle, closed_at: int, answers: list[Event]
+    ) -> exits.Touch:
+        """Let the stop follow the bar; met at once where the bar closed beyond it."""
+        assert position.side is not None
+        symbol, side = position.symbol, position.side.sign
+        protection = self.state.protections[symbol]
+        trailed = exits.trailed_stop(
+            side,
+            candle.high,
+            candle.low,
+            protection.stop,
+            protection.trail,
+            protection.activation,
         )
-        if protection.stop == before:
+        stop = self._instruments[symbol].price_down(trailed)
+        if protection.stop in (trailed, float(stop)):
             return exits.NO_TOUCH
-        protection.trailing = True
+        protection.stop, protection.trailing = float(stop), True
+        answers.append(StopMoved(self.account, symbol, stop, closed_at))
         if (candle.close - protection.stop) * side <= 0:
             return exits.Touch(exits.STOP, protection.stop)
         return exits.NO_TOUCH

@@ -43,6 +43,7 @@ from engine.event import (
     OrderRejected,
     PauseBot,
     ResumeBot,
+    StopMoved,
 )
 from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
 from engine.instrument import MAJORS
@@ -986,3 +987,11 @@ def test_memory_that_a_newer_version_wrote_is_refused():
     rows = {row.key: replace(row, version=99) for row in desk.dirty_states()}
     with pytest.raises(BadSettings, match=r"version 99.*knows up to 1"):
         core().restore(rows, [])
+
+
+def test_a_stop_that_the_exchange_trails_is_shown_where_it_stands():
+    desk = core()
+    entered(desk)
+    assert desk.step(StopMoved(ACCOUNT, BTC, D("99.5"), T0 + 2 * BAR)) == []
+    [shown] = restarted(desk, core()).view().positions
+    assert shown.stop_loss == D("99.5")

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from engine.candle import DAY_MS, HOUR_MS, Candle
 from engine.effect import Cancel, Submit
-from engine.event import Executed, FundingSettled, OrderAccepted, OrderCanceled, OrderRejected
+from engine.event import (
+    Executed,
+    FundingSettled,
+    OrderAccepted,
+    OrderCanceled,
+    OrderRejected,
+    StopMoved,
+)
 from engine.exchange.paper import (
     FUNDING_EVERY_MS,
     PaperBook,
@@ -252,6 +259,13 @@ def test_a_trailing_stop_is_met_in_its_own_bar_where_the_close_proves_it():
     assert told(proven)[1:] == [(3, SELL, D(1), D(107), D("0.107"), Reason.TRAILING_STOP)]
     unproven = play(book(), *opened(**TRAIL), bar(2, 106, high=110, low=106, close=109))
     assert len(executions(unproven)) == 1
+
+
+def test_the_exchange_tells_where_a_trailed_stop_stands():
+    trailed, idle = bar(2, 103, high=106, close=105), bar(3, 105, high=106, low=104)
+    answers = play(book(), *opened(**TRAIL), trailed, idle)
+    moved = [answer for answer in answers if isinstance(answer, StopMoved)]
+    assert moved == [StopMoved(ACCOUNT, BTC, D(103), T0 + 3 * BAR)]
 
 
 def test_a_short_trails_from_above():
