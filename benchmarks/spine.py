@@ -7,17 +7,19 @@ writes the rows that the desk wrote, with the same commits, through Python's sql
     .venv/bin/python -m benchmarks.spine [--candles N] [--rounds N]
 
 The last line is one JSON object: `ratio` is (spine - core) / bare, `core_us` microseconds of
-`Core.step` a candle.
+`Core.step` a candle, `rss_growth_mb` what memory grew by between the second and the last quarter.
 """
 
 import argparse
 import asyncio
 import copy
 import json
+import os
 import sqlite3
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 from threading import current_thread
 from time import perf_counter
 from typing import Any
@@ -34,6 +36,7 @@ from engine.effect import Effect
 from engine.event import CandleClosed, Event
 from engine.market.replay import open_replay
 from engine.market.simulated import SimulatedMarket
+from engine.ports import Commit
 
 CANDLES = 100_000
 ROUNDS = 3
@@ -80,7 +83,8 @@ def measure(folder: Path, candles: Path) -> dict[str, float]:
     recording = Recording()
     with recording:
         asyncio.run(run_desk(desk_settings(folder / "recorded", candles)))
-    spine_s = asyncio.run(run_desk(desk_settings(folder / "timed", candles)))
+    watch = MemoryWatch()
+    spine_s = asyncio.run(run_desk(desk_settings(folder / "timed", candles), watch))
     core_s = time_core(recording)
     bare_s = time_bare(folder / "bare.db", recording)
     count = sum(isinstance(event, CandleClosed) for event in recording.events)
@@ -92,6 +96,7 @@ def measure(folder: Path, candles: Path) -> dict[str, float]:
         "bare_s": round(bare_s, 3),
         "core_us": round(core_s / count * 1e6, 2),
         "ratio": round((spine_s - core_s) / bare_s, 2),
+        "rss_growth_mb": round(watch.growth_mb(), 2),
     }
 
 
@@ -105,12 +110,36 @@ def desk_settings(folder: Path, candles: Path) -> Settings:
     )
 
 
-async def run_desk(settings: Settings) -> float:
-    """Seconds from reading the candles to the last commit, notices delivered."""
+class MemoryWatch:
+    """Resident memory, looked at now and then while a desk runs."""
+
+    EVERY = 200
+
+    def __init__(self) -> None:
+        self._commits = 0
+        self._seen: list[float] = []
+
+    def on_commit(self, batch: Commit) -> None:
+        self._commits += 1
+        if self._commits % self.EVERY == 0:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            self._seen.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+
+    def growth_mb(self) -> float:
+        """How much more the last quarter of the run held than the second, at the median."""
+        quarter = len(self._seen) // 4
+        early, late = self._seen[quarter : 2 * quarter], self._seen[3 * quarter :]
+        return median(late) - median(early) if early else 0.0
+
+
+async def run_desk(settings: Settings, watch: MemoryWatch | None = None) -> float:
+    """Seconds from reading the candles to the last commit."""
     started = perf_counter()
     open_replay(settings.market.removeprefix("replay:"), 0, SystemClock())
     reading_s = perf_counter() - started
     async with open_app(settings) as app:
+        if watch:
+            app.desk.runtime.listen(watch.on_commit)
         started = perf_counter()
         running = asyncio.ensure_future(app.run())
         await app.desk.runtime.until_caught_up()
