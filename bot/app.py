@@ -14,9 +14,9 @@ import structlog
 from bot import console
 from bot.clock import SystemClock
 from bot.door import Door
-from bot.first_run import History
+from bot.first_run import HISTORY_MS, History
 from bot.outbox import Outbox
-from bot.settings import DEMO_SEED, Settings, secret_key
+from bot.settings import DEMO_SEED, Settings, prepare_folder, secret_key
 from bot.tour import greeting
 from bot.version import VERSION
 from bot.workers import Workers
@@ -24,20 +24,25 @@ from engine.bot import Bot
 from engine.candle import DAY_MS, timeframe_name
 from engine.core import Core
 from engine.desk import Desk
-from engine.effect import Notice
-from engine.errors import BadSettings
+from engine.effect import Notice, NoticeKind
+from engine.errors import LostLock
 from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
 from engine.market.replay import open_replay
 from engine.market.simulated import SimulatedMarket
 from engine.ports import Clock, Commit, Market, StateRow, Store
+from engine.position import Position
 from engine.runtime import Runtime
 from engine.store.lock import DeskLock, Lock, PostgresLock
 from engine.store.sql import open_store
 from engine.strategies import STRATEGIES
+from engine.view import CoreView
 from handlers.notices import notice_reply
+from handlers.reply import Text
 
 SOCKET_NAME = "desk.sock"
 LATCH_NAME = "KILLED"
+# How long a desk may not know that its lock is gone. Its commits are fenced all the same.
+LOCK_CHECK_S = 1.0
 LOCK_NAME = "countersign desk"
 # How much simulated history lies before the moment a demo is first started.
 SIMULATED_PAST_MS = 30 * DAY_MS
@@ -54,6 +59,7 @@ class App:
     outbox: Outbox
     workers: Workers
     history: History | None
+    locks: tuple[Lock, ...]
 
     async def run(self) -> None:
         """Trade and answer until `stop`; raises what makes going on impossible."""
@@ -61,6 +67,7 @@ class App:
         surfaces = [
             asyncio.create_task(self.door.serve(), name="door"),
             asyncio.create_task(self._deliver(), name="outbox"),
+            asyncio.create_task(self._watch_locks(), name="locks"),
         ]
         trading = asyncio.create_task(runtime.run(), name="runtime")
         try:
@@ -75,6 +82,12 @@ class App:
         for result in results:
             if isinstance(result, Exception):
                 raise result
+
+    async def _watch_locks(self) -> None:
+        """End the desk when it holds its locks no longer: somebody else may trade now."""
+        while all(lock.held for lock in self.locks):
+            await self.desk.clock.sleep(LOCK_CHECK_S)
+        raise LostLock("the desk's lock was lost; it ends, and another may take over")
 
     async def _deliver(self) -> None:
         """News of the demo's past is for nobody; what comes after it is delivered."""
@@ -108,40 +121,43 @@ async def open_app(
     """
     clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        folder = settings.data_dir
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for lock in _locks(settings, clock):
+        prepare_folder(settings)
+        locks = _locks(settings, clock)
+        for lock in locks:
             await lock.acquire(clock, on_wait)
             stack.push_async_callback(lock.release)
         store = await open_store(settings.database)
         stack.push_async_callback(store.close)
         epoch = await store.take_epoch(f"process {os.getpid()} on {socket.gethostname()}")
         market = await _market(settings, store, epoch, clock)
-        bots, remarks = _bots(settings, market)
+        bots, left_out = fit_bots(settings, market)
+        remarks = [*market.remarks(), *left_out]
         runtime = _runtime(settings, bots, market, store, clock)
-        first_run = await runtime.start(
-            epoch, [*market.remarks(), *remarks], halts=_latched(settings)
-        )
+        await runtime.start(epoch, remarks, halts=[*filter(None, [_latch(settings)])])
+        remarks += _without_effect(bots, runtime.view(), market, runtime.strays())
+        remarks += await _left_behind(store, settings, bots, market)
+        for remark in remarks:
+            log.warning("note", text=remark)
         workers = Workers(clock)
         stack.push_async_callback(workers.close)
-        desk = Desk(settings.mode, VERSION, clock.now(), runtime, store, market, clock)
-        yield _assembled(settings, desk, workers, first_run, on_progress)
+        desk = Desk(
+            settings.mode, VERSION, clock.now(), runtime, store, market, clock, tuple(remarks)
+        )
+        yield _assembled(settings, desk, workers, locks, on_progress)
 
 
 def _assembled(
     settings: Settings,
     desk: Desk,
     workers: Workers,
-    first_run: bool,
+    locks: list[Lock],
     on_progress: Callable[[float], None],
 ) -> App:
     runtime = desk.runtime
-    demo = isinstance(desk.market, SimulatedMarket) and settings.speed > 0
+    market = desk.market
     history = None
-    if first_run and demo and isinstance(desk.market, SimulatedMarket):
-        since = desk.market.anchor
-        history = History(runtime, desk.market, since, settings.speed, on_progress)
-        runtime.listen(history.on_commit)
+    if isinstance(market, SimulatedMarket) and settings.speed > 0:
+        history = _history(runtime, market, settings.speed, on_progress)
     charts = settings.data_dir / "charts"
     door = Door(
         settings.data_dir / SOCKET_NAME,
@@ -149,12 +165,76 @@ def _assembled(
         welcome=partial(console.welcome, desk, partial(greeting, desk)),
     )
 
-    def tell_console(notice: Notice) -> None:
-        door.broadcast(notice_reply(notice))
+    def tell(notice: Notice) -> None:
+        # A replay at full speed makes thousands of fills a minute, which nobody can read.
+        if market.speed > 0 or notice.kind not in (NoticeKind.ENTRY, NoticeKind.EXIT):
+            door.broadcast(notice_reply(notice))
+            log_notice(notice)
 
-    outbox = Outbox(desk.store, desk.clock, [tell_console])
+    outbox = Outbox(desk.store, desk.clock, [tell])
     runtime.listen(outbox.on_commit)
-    return App(desk, door, outbox, workers, history)
+    return App(desk, door, outbox, workers, history, tuple(locks))
+
+
+def _history(
+    runtime: Runtime,
+    market: SimulatedMarket,
+    speed: float,
+    on_progress: Callable[[float], None],
+) -> History | None:
+    """The demo's history where it is not traded yet, or was broken off in the middle."""
+    if runtime.view().market_time >= market.anchor + HISTORY_MS:
+        return None
+    history = History(runtime, market, market.anchor, speed, on_progress)
+    runtime.listen(history.on_commit)
+    return history
+
+
+def log_notice(notice: Notice) -> None:
+    """A notice as one line of the log, for whoever was not at a prompt."""
+    texts = [block.text for block in notice_reply(notice).blocks if isinstance(block, Text)]
+    log.info("notice", kind=notice.kind.value, text=" ".join(texts).replace("\n", " "))
+
+
+def _without_effect(
+    bots: list[Bot], view: CoreView, market: Market, strays: list[Position]
+) -> list[str]:
+    """What was set differently from what these books were opened with, in sentences."""
+    remarks = []
+    if view.market_ended and market.caught_up and market.name.startswith("replay"):
+        remarks.append(
+            "This replay was run to its end before; nothing is traded again. Another DATA_DIR "
+            "runs it afresh, with the settings of now."
+        )
+    remarks.extend(
+        f"{held.bot_id} holds {held.quantity.normalize():f} {held.symbol}, which it is not set to "
+        "trade: its stop and target stand, nothing else closes it."
+        for held in strays
+    )
+    opened = {account.bot_id: account.ledger.deposit for account in view.accounts}
+    remarks.extend(
+        f"{bot.bot_id}: capital {bot.capital:f} is set, but its books were opened with "
+        f"{opened[bot.bot_id]:f}, which stays. Another DATA_DIR opens new books."
+        for bot in bots
+        if opened[bot.bot_id] != bot.capital
+    )
+    return remarks
+
+
+async def _left_behind(
+    store: Store, settings: Settings, bots: list[Bot], market: Market
+) -> list[str]:
+    """Positions on this market of bots that the settings no longer name, in sentences."""
+    ours = {bot.account for bot in bots}
+    books = f"{settings.mode}-{market.name}-"
+    return [
+        f"{position.bot_id} holds {position.quantity.normalize():f} {position.symbol} and is not "
+        "in the settings any more: nothing manages it. Put the bot back to close it."
+        for position in await store.recent(Position)
+        if position.account.startswith(books)
+        and position.account not in ours
+        and not position.is_flat
+    ]
 
 
 def _runtime(
@@ -173,15 +253,17 @@ def _runtime(
         clock=clock,
         audit_key=secret_key(settings),
         version=VERSION,
+        killed=partial(_latch, settings),
     )
 
 
-def _latched(settings: Settings) -> list[str]:
-    """The latch that a person can set by hand, whatever else is down: a file named KILLED."""
+def _latch(settings: Settings) -> str:
+    """Why no position may be opened: the latch that a person can set by hand, whatever else is
+    down. Empty while the file named KILLED is not there."""
     latch = settings.data_dir / LATCH_NAME
     if not latch.exists():
-        return []
-    return [f"the file {latch} is there; remove it and start again to trade"]
+        return ""
+    return f"the file {latch} is there; remove it and start again to trade"
 
 
 def _locks(settings: Settings, clock: Clock) -> list[Lock]:
@@ -212,7 +294,7 @@ async def _anchor(store: Store, epoch: int, seed: int, now: int) -> int:
     return int(row.body)
 
 
-def _bots(settings: Settings, market: Market) -> tuple[list[Bot], list[str]]:
+def fit_bots(settings: Settings, market: Market) -> tuple[list[Bot], list[str]]:
     """The bots that this market can carry, and what was left out, in sentences."""
     bots: list[Bot] = []
     remarks: list[str] = []
@@ -220,18 +302,17 @@ def _bots(settings: Settings, market: Market) -> tuple[list[Bot], list[str]]:
         strategy = STRATEGIES[wanted.strategy]
         symbols = tuple(symbol for symbol in wanted.symbols if symbol in market.symbols)
         missing = [symbol for symbol in wanted.symbols if symbol not in market.symbols]
-        if missing:
-            remarks.append(f"{wanted.id}: this market has no {', '.join(missing)}; left out.")
         if strategy.timeframe % market.interval:
             remarks.append(
-                f"{wanted.id} needs candles of {timeframe_name(strategy.timeframe)}; this market "
-                f"has {timeframe_name(market.interval)}; the bot is left out."
+                f"{wanted.id} needs candles of {timeframe_name(strategy.timeframe)}, this market "
+                f"has {timeframe_name(market.interval)}: the bot does not trade here."
             )
-        elif symbols:
+            continue
+        if missing:
+            remarks.append(f"{wanted.id}: this market has no {', '.join(missing)}; left out.")
+        if symbols:
             account = f"{settings.mode}-{market.name}-{wanted.id}"
             bots.append(Bot(wanted.id, strategy, symbols, account, wanted.capital))
-    if not bots:
-        raise BadSettings("No bot can trade on this market. " + " ".join(remarks))
     return bots, remarks
 
 

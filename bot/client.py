@@ -58,14 +58,15 @@ async def run_client(
     they must have file descriptors.
     """
     source, out = stdin or sys.stdin, stdout or sys.stdout
-    hello = partial(_hello, json, out, environ)
     typed = not json and bool(source) and source.isatty() and out.isatty()
-    talk = Terminal(out, hello, history) if typed else Pipe(source, out, hello())
+    hello = partial(_hello, json, typed, out, environ)
+    err = stderr or sys.stderr
+    talk = Terminal(out, hello, history) if typed else Pipe(source, out, err, hello())
     code = 0
     try:
         await _attach(path, talk)
     except* DeskGone as gone:
-        (stderr or sys.stderr).write(f"{gone.exceptions[0]}\n")
+        err.write(f"{gone.exceptions[0]}\n")
         code = 1
     except* BrokenPipeError:
         pass
@@ -89,8 +90,11 @@ async def _attach(path: Path, talk: "Terminal | Pipe") -> None:
             await writer.wait_closed()
 
 
-def _hello(json: bool, stdout: TextIO, environ: Mapping[str, str]) -> Hello:
-    """How answers are wanted on this output; asked again whenever its width may have changed."""
+def _hello(json: bool, typed: bool, stdout: TextIO, environ: Mapping[str, str]) -> Hello:
+    """How answers are wanted on this output; asked again whenever its width may have changed.
+
+    Notices are for people at a prompt; whoever pipes commands in wants their answers alone.
+    """
     if json:
         return Hello(format="json")
     try:
@@ -101,7 +105,7 @@ def _hello(json: bool, stdout: TextIO, environ: Mapping[str, str]) -> Hello:
     return Hello(
         color=stdout.isatty() and not plain,
         width=min(max(width, WIDTH_MIN), WIDTH_MAX),
-        notices=True,
+        notices=typed,
     )
 
 
@@ -184,16 +188,19 @@ def _settle(waiting: asyncio.Future[T] | None, result: T) -> None:
 class Pipe:
     """Commands from a file or a pipe, answers to another: a log in text, or lines of JSON."""
 
-    def __init__(self, stdin: TextIO | None, stdout: TextIO, hello: Hello) -> None:
+    def __init__(self, stdin: TextIO | None, stdout: TextIO, stderr: TextIO, hello: Hello) -> None:
         self._stdin = stdin
         self._stdout = stdout
+        self._stderr = stderr
         self._hello = hello
         self._writing = asyncio.Lock()
         self._gap = ""
 
     async def run(self, link: Link) -> None:
         """Answer each command before the next is sent, until the input ends."""
-        await link.greet(self._hello)
+        welcome = await link.greet(self._hello)
+        for remark in welcome.remarks:
+            self._stderr.write(f"Note: {remark}\n")
         async for line in _lines(self._stdin):
             for command in commands(line):
                 if leaves(command):

@@ -40,7 +40,14 @@ async def answer(
 def welcome(desk: Desk, greet: Callable[[bool], str], hello: Hello) -> Welcome:
     """What a console is told when it comes in."""
     greeting = greet(hello.newcomer) if hello.format == "text" else ""
-    return Welcome(desk.badge, desk.mode, desk.version, completions(COMMANDS, desk), greeting)
+    return Welcome(
+        desk.badge,
+        desk.mode,
+        desk.version,
+        completions(COMMANDS, desk),
+        greeting,
+        list(desk.remarks),
+    )
 
 
 def completions(commands: Iterable[Command], desk: Desk) -> dict[str, Completion]:

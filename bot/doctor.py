@@ -8,11 +8,12 @@ import json as jsonlib
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bot.app import socket_path
+from bot.app import fit_bots, socket_path
 from bot.clock import SystemClock
 from bot.door import reachable
 from bot.settings import Settings, load
@@ -87,9 +88,18 @@ def _clock() -> Finding:
 
 def _folder(settings: Settings) -> Finding:
     folder = settings.data_dir
-    place = folder if folder.exists() else folder.absolute().parent
-    if not os.access(place, os.W_OK):
-        return Finding("data", "wrong", f"{place} can't be written; mend its owner or DATA_DIR")
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    try:
+        if not place.is_dir():
+            raise NotADirectoryError(f"{place} is a file")
+        # Asks the file system itself: permission bits say nothing on a read-only one.
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        detail = f"{place} can't be written ({error}); mend its owner or DATA_DIR"
+        return Finding("data", "wrong", detail)
     free = shutil.disk_usage(place).free
     if free < DISK_FREE_MIN:
         return Finding("data", "wrong", f"only {free // 2**20} MiB free at {place}")
@@ -126,8 +136,9 @@ def _market(settings: Settings) -> Finding:
         market = open_replay(rest, settings.speed, SystemClock())
     except CountersignError as error:
         return Finding("market", "wrong", str(error))
-    remarks = " ".join(market.remarks())
-    return Finding("market", "ok", f"{market.label}. {remarks}".strip())
+    bots, left_out = fit_bots(settings, market)
+    said = " ".join([f"{market.label}.", *market.remarks(), *left_out])
+    return Finding("market", "ok" if bots else "wrong", said)
 
 
 async def _lock(settings: Settings) -> Finding:

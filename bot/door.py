@@ -18,7 +18,7 @@ import stat
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -77,13 +77,17 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """How the desk introduces itself. `completions` are by the command's name."""
+    """How the desk introduces itself. `completions` are by the command's name.
+
+    `remarks` are what a person should know before believing a number.
+    """
 
     badge: str
     mode: str
     version: str
     completions: dict[str, Completion]
     greeting: str
+    remarks: list[str] = field(default_factory=list)
 
 
 class Answered(NamedTuple):

@@ -14,7 +14,7 @@ from bot.client import run_client
 from bot.clock import SystemClock
 from bot.door import reachable
 from bot.logs import log_to_file, log_to_terminal
-from bot.settings import Settings, load
+from bot.settings import Settings, load, prepare_folder
 from engine.store.migrations import HEAD, migrate
 
 # How often a console looks whether the desk it waits for has opened its socket.
@@ -44,7 +44,7 @@ async def run_console(json: bool) -> int:
     path = socket_path(settings)
     if await reachable(path):
         return await run_client(path, json=json, history=settings.data_dir / "console_history")
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepare_folder(settings)
     log_to_file(settings.data_dir / "desk.log", settings.log_level)
     return await _with_own_desk(settings, json)
 
@@ -52,7 +52,7 @@ async def run_console(json: bool) -> int:
 async def migrate_database() -> int:
     """`countersign migrate`: bring the database to this version's tables."""
     settings = load()
-    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    prepare_folder(settings)
     await migrate(settings.database)
     sys.stdout.write(f"The database is at revision {HEAD}.\n")
     return 0

@@ -1,10 +1,11 @@
 """Settings: environment first, then `.env`, then `countersign.toml`; checked before a start."""
 
 import difflib
+import errno
 import os
 import secrets
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +19,14 @@ from engine.strategies import STRATEGIES
 
 DEMO_SEED = 42
 DEMO_SPEED = 60.0
+SECRET_KEY_MIN = 16
+NUMBER_DIGITS_MAX = 20
 TOML_NAME = "countersign.toml"
 SECRETS = ("secret_key", "database_url", "telegram_bot_token", "discord_bot_token")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX
 
 
 class _Section(BaseModel):
@@ -29,10 +36,25 @@ class _Section(BaseModel):
 class BotSettings(_Section):
     """One bot. `capital` is its paper deposit in USDT."""
 
-    id: str = Field(pattern=f"^{BOT_ID.pattern}$")
+    id: str
     strategy: str
-    symbols: tuple[str, ...] = Field(min_length=1)
-    capital: Decimal = Field(default=Decimal(10_000), gt=0)
+    symbols: tuple[str, ...]
+    capital: Decimal = Field(default=Decimal(10_000), ge=1, le=Decimal(10) ** 12)
+
+    @field_validator("id")
+    @classmethod
+    def _short(cls, text: str) -> str:
+        if not BOT_ID.fullmatch(text):
+            raise ValueError("allowed: 1 to 20 of a-z, 0-9 and _")
+        return text
+
+    @field_validator("symbols", mode="before")
+    @classmethod
+    def _listed(cls, symbols: object) -> object:
+        names = symbols if isinstance(symbols, list | tuple) else ()
+        if not names or len(set(map(str, names))) < len(names):
+            raise ValueError('allowed: a list of different symbols, as in ["BTCUSDT", "ETHUSDT"]')
+        return symbols
 
     @field_validator("strategy")
     @classmethod
@@ -66,12 +88,12 @@ DEFAULT_BOTS = (
 class Settings(_Section):
     """Everything the desk is told before it starts."""
 
-    mode: Literal["paper"] = "paper"
+    mode: str = "paper"
     market: str = "auto"
     market_speed: float | None = Field(default=None, ge=0, le=1_000_000)
     data_dir: Path = Path("data")
     database_url: SecretStr | None = None
-    secret_key: SecretStr | None = Field(default=None, min_length=16)
+    secret_key: SecretStr | None = None
     telegram_bot_token: SecretStr | None = None
     telegram_admin_ids: str = ""
     discord_bot_token: SecretStr | None = None
@@ -80,6 +102,20 @@ class Settings(_Section):
     bots: tuple[BotSettings, ...] = DEFAULT_BOTS
     paper: PaperSection = PaperSection()
 
+    @field_validator("mode")
+    @classmethod
+    def _mode(cls, text: str) -> str:
+        if text != "paper":
+            raise ValueError("allowed: paper (demo, testnet and live come with a later version)")
+        return text
+
+    @field_validator("secret_key")
+    @classmethod
+    def _long(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < SECRET_KEY_MIN:
+            raise ValueError(f"allowed: at least {SECRET_KEY_MIN} characters")
+        return key
+
     @field_validator("market")
     @classmethod
     def _market(cls, text: str) -> str:
@@ -87,10 +123,12 @@ class Settings(_Section):
         if (
             text == "auto"
             or (kind == "replay" and rest)
-            or (kind == "simulated" and rest.isdigit())
+            or (kind == "simulated" and _is_number(rest))
         ):
             return text
-        raise ValueError("allowed: auto, replay:PATH, simulated:SEED")
+        raise ValueError(
+            "allowed: auto, replay:PATH, simulated:SEED (bybit comes with a later version)"
+        )
 
     @field_validator("database_url")
     @classmethod
@@ -103,7 +141,7 @@ class Settings(_Section):
     @field_validator("telegram_admin_ids", "discord_admin_ids")
     @classmethod
     def _ids(cls, text: str) -> str:
-        if any(not word.strip().isdigit() for word in text.split(",") if text):
+        if any(not _is_number(word.strip()) for word in text.split(",") if text):
             raise ValueError("allowed: numeric user ids, separated by commas")
         return text
 
@@ -135,13 +173,28 @@ def load(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Sett
     found and what is allowed.
     """
     values = _toml(folder / TOML_NAME)
-    dotenv = {name: text for name, text in dotenv_values(folder / ".env").items() if text}
+    dotenv = _dotenv(folder / ".env")
     for source in (dotenv, environ):
         values.update(_from_environment(source))
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        raise BadSettings("\n".join(_complaint(found) for found in error.errors())) from None
+        complaints = (_complaint(found, values) for found in error.errors())
+        raise BadSettings("\n".join(complaints)) from None
+
+
+def _dotenv(path: Path) -> dict[str, str]:
+    """The variables of a `.env`; a name that only nearly is one of ours is a slip of the pen.
+
+    Other names are let be: a `.env` is shared with compose files and shells.
+    """
+    found = {name: text for name, text in dotenv_values(path).items() if text}
+    ours = [field.upper() for field in Settings.model_fields]
+    for name in found:
+        close = difflib.get_close_matches(name, ours, n=1, cutoff=0.8)
+        if close and name not in ours and name.removesuffix("_FILE") not in ours:
+            raise BadSettings(f".env: {name}: there is no such setting. Did you mean {close[0]}?")
+    return found
 
 
 def _toml(path: Path) -> dict[str, Any]:
@@ -174,18 +227,30 @@ def _secret_file(name: str, path: str) -> str:
         raise BadSettings(f"{name}: {path!r} can't be read: {error}") from None
 
 
-def _complaint(error: Any) -> str:
+def _complaint(error: Any, values: Mapping[str, Any]) -> str:
     """One validation error in words: the setting, the value found, what is allowed."""
     place = [str(part) for part in error["loc"]]
-    known = list(Settings.model_fields)
-    name = place[0].upper() if len(place) == 1 and place[0] in known else ".".join(place)
+    name = _place(place, values)
     if error["type"] == "extra_forbidden":
         close = difflib.get_close_matches(place[-1], _names_at(place), n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         return f"{name}: there is no such setting.{hint}"
+    if error["type"] == "missing":
+        return f"{name}: is missing."
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     found = "" if place[0] in SECRETS else f"{error['input']!r} "
     return f"{name}: {found}is not valid; {message}."
+
+
+def _place(place: Sequence[str], values: Mapping[str, Any]) -> str:
+    """Where a setting stands, as the person wrote it: `MARKET`, `paper.seed`, `bots x capital`."""
+    if len(place) == 1:
+        return place[0].upper() if place[0] in Settings.model_fields else place[0]
+    if place[0] != "bots":
+        return ".".join(place)
+    bot = values["bots"][int(place[1])]
+    which = bot.get("id", f"number {int(place[1]) + 1}") if isinstance(bot, dict) else place[1]
+    return f"bots {which} {' '.join(place[2:])}".rstrip()
 
 
 def _names_at(place: list[str]) -> list[str]:
@@ -194,14 +259,41 @@ def _names_at(place: list[str]) -> list[str]:
     return list(section.model_fields)
 
 
+def prepare_folder(settings: Settings) -> None:
+    """Make DATA_DIR, for this user alone; raises BadSettings where it can't be written."""
+    folder = settings.data_dir
+    # The database and the pictures in it are nobody else's business either.
+    os.umask(0o077)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise BadSettings(
+            f"DATA_DIR: {str(folder)!r} can't be used: {error.strerror}. "
+            "Allowed: a folder that this user may write."
+        ) from None
+
+
 def secret_key(settings: Settings) -> bytes:
     """The key that seals the audit: from SECRET_KEY, else made once and kept in DATA_DIR."""
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value().encode()
     path = settings.data_dir / "secret.key"
     if not path.exists():
-        fresh = path.with_suffix(".new")
-        fresh.touch(mode=0o600)
-        fresh.write_text(secrets.token_hex(32))
-        fresh.replace(path)
-    return path.read_bytes().strip()
+        _write_key(path)
+    key = path.read_bytes().strip()
+    if len(key) < SECRET_KEY_MIN:
+        raise BadSettings(f"{path} holds no key of {SECRET_KEY_MIN} characters; put it back.")
+    return key
+
+
+def _write_key(path: Path) -> None:
+    """A new key, readable by this user alone, that is there whole or not at all."""
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secrets.token_hex(32))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

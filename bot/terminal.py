@@ -61,7 +61,7 @@ class Terminal:
         self._history = history
         self._typed: asyncio.Queue[str] = asyncio.Queue(TYPED_AHEAD_MAX)
         self._answering = ""
-        self._welcome = Welcome("", "", "", {}, "")
+        self._welcome = Welcome("", "", "", {}, "", [])
 
     async def run(self, link: Link) -> None:
         """Converse until the person leaves; what was typed before that is still answered."""
@@ -70,7 +70,8 @@ class Terminal:
         newcomer = not self._history.exists()
         self._welcome = await link.greet(replace(self._hello(), newcomer=newcomer))
         if self._welcome.greeting:
-            await self.show(self._welcome.greeting)
+            notes = [f"Note: {remark}" for remark in self._welcome.remarks]
+            await self.show("\n".join([self._welcome.greeting.rstrip(), *notes]))
         session = self._session()
         async with asyncio.TaskGroup() as tasks:
             answering = tasks.create_task(self._answer(link), name="answers in turn")
@@ -98,6 +99,8 @@ class Terminal:
                     link.let_go()
                 continue
             except EOFError:
+                # Whoever leaves waits no longer; the desk finishes what it was asked.
+                link.let_go()
                 return
             for command in commands(typed):
                 if leaves(command):

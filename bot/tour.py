@@ -6,20 +6,25 @@ from engine.market.simulated import SimulatedMarket
 
 TOUR = """Welcome to Countersign: a trading desk that you run by typing.
 
-  No money is real here. This is a paper account of {deposit:,.0f} USDT on a {market}.
-  The bot {bot} has traded {days:.0f} days of it already; now a candle of five minutes comes
-  every {seconds:.0f} seconds, and its fills appear above this line as they happen.
+  No money is real here. This is a paper account of {deposit:,.0f} USDT on a
+  {market}: its prices are made up. The bot {bot}
+  has traded {days:.0f} days of it already. Now a candle of five minutes comes every
+  {seconds:.0f} seconds until the market has caught up with the clock; fills appear above
+  this line as they happen.
 
-  What it really earned: {net:+,.2f} USDT net in {trades} trades ({realized:+,.2f} before
-  {fees:,.2f} of fees). That is chance: the prices are made up. Try a strategy on real candles
-  with MARKET=replay:PATH before you believe in it.
+  On these invented prices it made {net:+,.2f} USDT net in {trades} trades:
+  {realized:+,.2f} by price, {fees:,.2f} paid in fees, {funding:+,.2f} of funding. On Bybit's
+  real BTC candles of ten months it lost 39 %: its fees ate its gains. Try a
+  strategy on real candles (MARKET=replay:PATH) before you believe in it.
 
-  Try    /status   /positions   /chart BTC   /pnl   /why BTC   /bot pause {bot}
-  Chat   `countersign doctor` walks you through Telegram and Discord: token, id, first admin.
-  Leave  Ctrl-D. The desk in this window ends with it; `countersign run` keeps one going.
+  Try    /status   /positions   /chart BTC   /pnl   /why BTC
+         /bot pause {bot}
+  Chat   `countersign doctor` walks you through connecting Telegram and Discord.
+  Leave  Ctrl-D. The desk in this window ends with it; `countersign run` keeps
+         one going without a window.
 """
 
-BACK = "Countersign {version}. {badge}. /help lists the commands, Ctrl-D leaves."
+BACK = "Countersign {version}. {badge}.\n/help lists the commands, Ctrl-D leaves."
 
 
 def greeting(desk: Desk, newcomer: bool) -> str:
@@ -39,5 +44,6 @@ def greeting(desk: Desk, newcomer: bool) -> str:
         net=ledger.net,
         realized=ledger.realized,
         fees=ledger.fees,
+        funding=ledger.funding,
         trades=ledger.trades,
     )

@@ -55,6 +55,20 @@ def head_of(row: AuditRow, key: bytes) -> AuditHead:
     return AuditHead(row.seq, _mac(key, f"head:{row.seq}:{row.mac}"))
 
 
+def broken_end(row: AuditRow | None, head: AuditHead | None, key: bytes) -> str:
+    """What is wrong with the end of a stored chain, in words; empty when it holds."""
+    if row is None and head is None:
+        return ""
+    if row is None or head is None:
+        return "the audit's last row or its sealed head is missing"
+    act = Act(row.ts, row.actor, row.action, row.detail)
+    if seal(act, row.seq, row.prev, key) != row:
+        return f"audit row {row.seq} was not sealed with this key, or was changed"
+    if head_of(row, key) != head:
+        return f"the audit ends at row {row.seq}, but its sealed head is of row {head.seq}"
+    return ""
+
+
 class Chain:
     """Seals acts one after the other; moves on only when told that they are stored."""
 

@@ -111,7 +111,7 @@ def _leverage(memory: Memory, fill: Fill, order: Order | None, before: Position)
         return order.leverage
     if not before.is_flat:
         return before.leverage
-    return memory.owners[fill.account, fill.symbol].strategy.sizing.leverage
+    return memory.owners[fill.account].strategy.sizing.leverage
 
 
 def _attribute(memory: Memory, execution: Execution, order: Order | None) -> Fill:
@@ -122,7 +122,7 @@ def _attribute(memory: Memory, execution: Execution, order: Order | None) -> Fil
         bot_id, reason, ts, _ = decode_link_id(execution.order_link_id)
         our_id = client_order_id(bot_id, reason, ts)
     else:
-        bot = memory.owners[execution.account, execution.symbol]
+        bot = memory.owners[execution.account]
         if execution.trigger is None:
             raise Broken(f"execution {execution.exec_id} has neither an order nor a trigger")
         bot_id, reason = bot.bot_id, execution.trigger
@@ -187,7 +187,7 @@ def funding(memory: Memory, event: FundingSettled) -> list[Effect]:
     state.ledger = state.ledger.after_funding(event.amount)
     payment = Funding(
         account=event.account,
-        bot_id=memory.owners[event.account, event.symbol].bot_id,
+        bot_id=memory.owners[event.account].bot_id,
         symbol=event.symbol,
         ts=event.ts,
         amount=event.amount,

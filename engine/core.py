@@ -59,6 +59,7 @@ from engine.order import (
     order_link_id,
 )
 from engine.ports import StateRow
+from engine.position import Position
 from engine.risk import EntryRequest
 from engine.signal import Action, Approved, Decision, Denied
 from engine.strategies.exits import too_old
@@ -343,7 +344,7 @@ class Core:
             symbols=",".join(bot.symbols),
             status=self._memory.status(bot),
             deployment_mode=self._mode,
-            initial_capital=bot.capital,
+            initial_capital=self._memory.accounts[bot.account].ledger.deposit,
         )
 
     # -- memory --------------------------------------------------------------------------
@@ -359,6 +360,10 @@ class Core:
     def unfinished(self) -> list[Submit]:
         """Orders that were stored but not known to be received, oldest first."""
         return [Submit(order) for order in self._memory.unfinished()]
+
+    def strays(self) -> list[Position]:
+        """Positions in symbols that no bot of their account trades any more."""
+        return self._memory.strays()
 
     def accounts(self) -> dict[str, AccountState]:
         """Each account's memory, to be compared with what its facts add up to."""

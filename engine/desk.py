@@ -15,7 +15,11 @@ from engine.view import CoreView, WhyView
 
 @dataclass(frozen=True)
 class Desk:
-    """One running desk. `started_at` is wall time in UTC ms."""
+    """One running desk. `started_at` is wall time in UTC ms.
+
+    `remarks` are sentences a person should know before believing a number: what was wrong with
+    the candles, what is assumed, what of the settings does not take effect.
+    """
 
     mode: str
     version: str
@@ -24,12 +28,19 @@ class Desk:
     store: Store
     market: Market
     clock: Clock
+    remarks: tuple[str, ...] = ()
 
     @property
     def badge(self) -> str:
         """Mode and market: stands on everything that shows or moves money."""
-        speed = f" at {self.market.speed:g}x speed" if self.market.speed not in (0, 1) else ""
-        return f"{self.mode.upper()} - {self.market.label}{speed}"
+        return f"{self.mode.upper()} - {self.market.label}{self._pace}"
+
+    @property
+    def _pace(self) -> str:
+        """The market's speed, while it is behind the clock and so has one."""
+        if self.market.speed in (0, 1) or self.market.caught_up:
+            return ""
+        return f" at {self.market.speed:g}x speed"
 
     @property
     def symbols(self) -> Sequence[str]:

@@ -139,7 +139,7 @@ class Memory:
         self.instruments = instruments
         self.desk = DeskState()
         self.accounts = {bot.account: AccountState(Ledger(bot.capital)) for bot in bots}
-        self.owners = {(bot.account, symbol): bot for bot in bots for symbol in bot.symbols}
+        self.owners = {bot.account: bot for bot in bots}
         self.slots: dict[str, list[Slot]] = defaultdict(list)
         for bot in bots:
             for symbol in bot.symbols:
@@ -232,6 +232,15 @@ class Memory:
         orders = (order for state in self.accounts.values() for order in state.orders.values())
         pending = [order for order in orders if order.order_id is None]
         return sorted(pending, key=lambda order: (order.created_at, order.order_link_id))
+
+    def strays(self) -> list[Position]:
+        """Positions of our accounts in symbols that their bots no longer trade."""
+        return [
+            position
+            for account, bot in self.owners.items()
+            for position in self.held(account)
+            if position.symbol not in bot.symbols
+        ]
 
     # -- rows ----------------------------------------------------------------------------
 

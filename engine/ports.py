@@ -113,6 +113,10 @@ class Store(Protocol):
 
     async def last_audit(self) -> AuditRow | None: ...
 
+    async def last_head(self) -> AuditHead | None:
+        """The sealed end of the audit, which must fit the last row."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -162,6 +166,10 @@ class Exchange(Protocol):
 
     def restore(self, states: Mapping[str, StateRow]) -> None:
         """Take back the memory that an earlier process stored."""
+        ...
+
+    def quantities(self) -> Mapping[str, Mapping[str, Decimal]]:
+        """What the exchange holds: signed quantities by account and symbol, none that are 0."""
         ...
 
     async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Event]:

@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
-from engine.audit import Act, Chain
+from engine.audit import Act, Chain, broken_end
 from engine.core import Core
 from engine.effect import (
     Answer,
@@ -40,11 +40,13 @@ from engine.event import (
     Instruction,
     MarketEnded,
     MarketRemarked,
+    OrderRejected,
 )
 from engine.ledger import Funding, fold
 from engine.memory import SEEN_EXECUTIONS
 from engine.order import Fill
 from engine.ports import Clock, Commit, Exchange, JournalRow, Market, StateRow, Store
+from engine.position import Position
 from engine.view import CoreView, WhyView
 
 # Candles without consequences that share one transaction. After a crash they are taken
@@ -58,6 +60,11 @@ PEOPLE_WAITING_MAX = 256
 # a new one starts from what is stored.
 COMMIT_DELAYS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
 
+# A desk that was told to end does not wait longer for its database: it is killed otherwise.
+STOPPING_PATIENCE_S = 1.0
+# Commands not yet in the audit; a commit takes all of them.
+NOTES_MAX = 2_000
+BUSY = "The desk is busy. Nothing was changed; try again in a moment."
 STOPPING = "The desk is stopping. Ask again when it is back."
 
 log = structlog.get_logger()
@@ -75,7 +82,9 @@ class Runtime:
         clock: Clock,
         audit_key: bytes,
         version: str,
+        killed: Callable[[], str] = lambda: "",
     ) -> None:
+        """`killed` is asked before each order that opens a position; its answer is a reason."""
         self._core = core
         self._store = store
         self._exchange = exchange
@@ -83,7 +92,9 @@ class Runtime:
         self._clock = clock
         self._audit_key = audit_key
         self._version = version
+        self._killed = killed
         self._people: deque[Event] = deque()
+        self._notes: deque[CommandRun] = deque()
         self._candles: deque[CandleClosed] = deque()
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
@@ -111,6 +122,10 @@ class Runtime:
     def view(self) -> CoreView:
         return self._core.view()
 
+    def strays(self) -> list[Position]:
+        """Positions in symbols that no bot of their account trades any more."""
+        return self._core.strays()
+
     def why(self, symbol: str) -> list[WhyView]:
         return self._core.why(symbol)
 
@@ -121,8 +136,8 @@ class Runtime:
 
     @property
     def waiting(self) -> int:
-        """Events in the inbox: what people and the exchange said, and candles."""
-        return len(self._people) + len(self._candles)
+        """Events in the inbox: what people said and did, and candles."""
+        return len(self._people) + len(self._notes) + len(self._candles)
 
     async def ask(self, instruction: Instruction, actor: str) -> Result:
         """Give the core an instruction and wait until its outcome is stored.
@@ -132,7 +147,7 @@ class Runtime:
         if self._stopping:
             raise Refused(STOPPING)
         if len(self._people) >= PEOPLE_WAITING_MAX:
-            raise Refused("The desk is busy. Nothing was changed; try again in a moment.")
+            raise Refused(BUSY)
         self._requests += 1
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting[self._requests] = answer
@@ -140,8 +155,15 @@ class Runtime:
         return await answer
 
     def note_command(self, actor: str, command: str, outcome: str) -> None:
-        """Have a command written to the audit."""
-        self._post(CommandRun(actor, command, outcome, self._clock.now()))
+        """Have a command written to the audit, with whatever is stored next.
+
+        Commands never stand in the way of candles or of instructions. Raises Refused when so
+        many came that the audit can't keep up.
+        """
+        if len(self._notes) >= NOTES_MAX:
+            raise Refused(BUSY)
+        self._notes.append(CommandRun(actor, command, outcome, self._clock.now()))
+        self._wake.set()
 
     async def until_caught_up(self) -> None:
         """Return once every candle that has closed by now is taken and stored."""
@@ -156,15 +178,16 @@ class Runtime:
 
     async def start(
         self, epoch: int, remarks: Sequence[str] = (), halts: Sequence[str] = ()
-    ) -> bool:
+    ) -> None:
         """Load what was stored, check it, finish what was begun, and say that we are here.
 
         `remarks` are told on the first run of these books; each of `halts` is a reason to open
-        no position. Returns whether this is the first run.
+        no position.
         """
         self._epoch = epoch
         self._commit = Commit(epoch=epoch)
-        self._chain = Chain(self._audit_key, await self._store.last_audit())
+        last_row, last_head = await self._store.last_audit(), await self._store.last_head()
+        self._chain = Chain(self._audit_key, last_row)
         states = await self._store.states()
         fills = await self._store.recent(Fill)
         payments = await self._store.recent(Funding)
@@ -177,11 +200,11 @@ class Runtime:
         if first_run:
             for remark in [*remarks, *_other_books(states)]:
                 await self._take(MarketRemarked(now, remark))
-        for reason in [*halts, *self._differences(fills, payments)]:
+        broken = broken_end(last_row, last_head, self._audit_key)
+        for reason in [*halts, *self._differences(fills, payments), *filter(None, [broken])]:
             await self._take(DeskHalted(reason, now))
         self._outgoing.extend(self._core.unfinished())
         await self._settle()
-        return first_run
 
     def set_speed(self, speed: float) -> None:
         """Change the market's speed from the next candle on."""
@@ -246,7 +269,7 @@ class Runtime:
         else:
             self._caught_up.clear()
         self._drained.set()
-        if not (self._people or self._candles or self._stopping):
+        if not (self._people or self._notes or self._candles or self._stopping):
             await self._wake.wait()
         self._wake.clear()
 
@@ -308,12 +331,27 @@ class Runtime:
         while self._outgoing:
             stored, self._outgoing = self._outgoing, []
             for instruction in stored:
-                for answer in await self._exchange.carry_out(instruction):
+                for answer in await self._carry_out(instruction):
                     self._collect(answer, self._core.step(answer))
             if self._outgoing:
                 await self._store_turn()
 
+    async def _carry_out(self, instruction: Submit | Cancel) -> Sequence[Event]:
+        """Send an instruction, unless it opens a position and somebody has pulled the plug."""
+        opens = isinstance(instruction, Submit) and not instruction.order.reduce_only
+        if not (opens and (reason := self._killed())):
+            return await self._exchange.carry_out(instruction)
+        assert isinstance(instruction, Submit)
+        order, now = instruction.order, self._clock.now()
+        return (
+            OrderRejected(order.account, order.order_link_id, reason, now),
+            DeskHalted(reason, now),
+        )
+
     async def _store_turn(self) -> None:
+        while self._notes:
+            note = self._notes.popleft()
+            self._collect(note, self._core.step(note))
         batch = self._commit
         if not (self._grouped or batch.facts or batch.journal or batch.notices or self._acts):
             return
@@ -338,6 +376,8 @@ class Runtime:
                 return await self._store.commit(batch)
             except Unreachable as error:
                 log.warning("commit failed, trying again", error=str(error), delay_s=delay)
+                if self._stopping and delay > STOPPING_PATIENCE_S:
+                    break
                 await self._clock.sleep(delay)
         try:
             await self._store.commit(batch)
@@ -373,6 +413,10 @@ class Runtime:
                 found.append(
                     f"{account}: the cost of positions {_amounts(paid)} is not the sum of the "
                     f"fills {_amounts(folded.costs)}"
+                )
+            elif held != self._exchange.quantities().get(account, {}):
+                found.append(
+                    f"{account}: positions {_amounts(held)} are not what the exchange holds"
                 )
             elif state.ledger != folded.ledger:
                 found.append(

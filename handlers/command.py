@@ -230,7 +230,7 @@ def parse(target: Command, words: Sequence[str], desk: Desk) -> dict[str, Any]:
     """The arguments of `target` out of words, in order or as `name=value`; raises Refused."""
     values: dict[str, Any] = {}
     for place, typed in enumerate(words):
-        argument, word = _argument_for(target, values, typed)
+        argument, word = _argument_for(target, values, typed, desk)
         if argument.type.rest:
             word = " ".join([word, *words[place + 1 :]])
         values[argument.name] = argument.type.parse(argument.name, word, desk)
@@ -243,15 +243,32 @@ def parse(target: Command, words: Sequence[str], desk: Desk) -> dict[str, Any]:
     return values
 
 
-def _argument_for(target: Command, given: Container[str], word: str) -> tuple[Argument, str]:
-    """Which argument a word is meant for, and the value it gives."""
+def _argument_for(
+    target: Command, given: Container[str], word: str, desk: Desk
+) -> tuple[Argument, str]:
+    """Which argument a word is meant for, and the value it gives.
+
+    What may be left out is passed over for a later argument that the word does fit, so that
+    `/chart 1h` means the timeframe.
+    """
     name, equals, text = word.partition("=")
     for argument in target.arguments:
         if equals and argument.name == name:
             if name in given:
                 raise BadInput(name, text, f"one value. Usage: {target.usage}")
             return argument, text
-    for argument in target.arguments:
-        if argument.name not in given:
+    open_ = [argument for argument in target.arguments if argument.name not in given]
+    for argument in open_:
+        if argument.required or _fits(argument, word, desk):
             return argument, word
+    if open_:
+        return open_[0], word
     raise BadInput("argument", word, f"nothing more. Usage: {target.usage}")
+
+
+def _fits(argument: Argument, word: str, desk: Desk) -> bool:
+    try:
+        argument.type.parse(argument.name, word, desk)
+    except Refused:
+        return False
+    return True

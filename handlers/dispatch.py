@@ -69,8 +69,9 @@ def _unknown(commands: Sequence[Command], words: Sequence[str]) -> str:
     if same := [c.usage for c in commands if c.name.split()[0] == first]:
         return "Say one of: " + ", ".join(same) + "."
     names = [command.name for command in commands]
-    close = difflib.get_close_matches(first, names, n=1)
-    hint = f" Did you mean /{close[0]}?" if close else ""
+    close = [name for name in names if name.startswith(first)]
+    close = close or difflib.get_close_matches(first, names, n=1)
+    hint = f" Did you mean /{' or /'.join(close)}?" if close else ""
     return f"There is no command /{words[0][:WORD_SHOWN]}.{hint} /help lists them all."
 
 

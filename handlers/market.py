@@ -1,9 +1,10 @@
 """The market as it is: prices and charts."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.candle import DAY_MS, HOUR_MS, Candle, timeframe_ms, timeframe_name
+from engine.candle import DAY_MS, HOUR_MS, Aggregator, Candle, timeframe_ms, timeframe_name
 from engine.desk import Desk
 from engine.errors import Refused
 from engine.order import ZERO, Fill, Side
@@ -28,11 +29,17 @@ from handlers.reply import (
 
 # Enough for a pattern, few enough that a candle is still a candle on a phone.
 CHART_CANDLES = 120
-# Fills drawn on one chart, the newest: more only cover the candles.
-MARKERS_MAX = 60
+# Fills on one chart, the newest: forty for each candle. Those of one candle share a marker, so
+# this bounds the work, not the picture; a chart that leaves any out says so.
+FILLS_MAX = 5_000
 CHART_TIMEFRAME = "1h"
 # Offered as buttons beneath a chart, as far as the market has them.
 CHART_BUTTONS = ("5m", "15m", "1h", "4h", "1d")
+
+
+@dataclass(frozen=True, slots=True)
+class FormingChart(CandleChart):
+    """A chart whose last candle has not closed: what its short bars have made of it so far."""
 
 
 @command("price")
@@ -67,7 +74,8 @@ async def chart(
     symbol = symbol or default_symbol(desk)
     timeframe = timeframe or _default_timeframe(desk)
     interval = timeframe_ms(timeframe)
-    candles = await desk.candles(symbol, interval, CHART_CANDLES)
+    view = desk.view()
+    candles, until = await _candles(desk, symbol, interval, view.market_time)
     if not candles:
         raise no_candles(symbol)
     fills = await desk.recent(
@@ -75,16 +83,17 @@ async def chart(
         lambda fill: fill.exec_time,
         symbol=symbol,
         since=candles[0].ts,
-        limit=MARKERS_MAX,
+        limit=FILLS_MAX + 1,
     )
-    view = desk.view()
+    notes = [f"newest {FILLS_MAX:,} fills"] if len(fills) > FILLS_MAX else []
     held = [item for item in view.positions if item.position.symbol == symbol]
-    picture = CandleChart(
+    kind = FormingChart if until < candles[-1].ts + interval else CandleChart
+    picture = kind(
         title=f"{symbol} {timeframe}",
-        subtitle=f"{_range(candles, interval)} · {desk.badge}",
+        subtitle=" · ".join([_range(candles, until), *notes, desk.badge]),
         interval=interval,
         candles=tuple(candles),
-        markers=_markers(view, symbol, fills),
+        markers=_markers(view, symbol, fills[-FILLS_MAX:]),
         levels=tuple(level for item in held for level in _levels(desk, item)),
     )
     others = [name for name in CHART_BUTTONS if name in timeframes(desk) and name != timeframe]
@@ -150,9 +159,29 @@ def _default_timeframe(desk: Desk) -> str:
     return timeframe_name(desk.market.interval)
 
 
-def _range(candles: Sequence[Candle], interval: int) -> str:
+async def _candles(desk: Desk, symbol: str, interval: int, now: int) -> tuple[list[Candle], int]:
+    """The last candles of a chart, and until when they are known: the newest may be forming.
+
+    That one is made of the market's own bars that have closed since the one before it, so that
+    the chart ends with the last price there is. Both are asked as of `now`: the desk goes on
+    meanwhile.
+    """
+    market = desk.market
+    candles = await market.history(symbol, interval, now, CHART_CANDLES)
+    closed_at = candles[-1].ts + interval if candles else 0
+    shorts = await market.history(symbol, market.interval, now, interval // market.interval)
+    aggregator = Aggregator(market.interval, interval)
+    for short in shorts:
+        if short.ts >= closed_at:
+            candles += aggregator.push(short)
+    if aggregator.open_bar is None:
+        return candles, closed_at
+    return [*candles, aggregator.open_bar][-CHART_CANDLES:], shorts[-1].ts + market.interval
+
+
+def _range(candles: Sequence[Candle], until: int) -> str:
     first = show(Time(candles[0].ts)).removesuffix(" UTC")
-    return f"{first} to {show(Time(candles[-1].ts + interval))}"
+    return f"{first} to {show(Time(until))}"
 
 
 def _levels(desk: Desk, item: PositionView) -> Iterator[tuple[str, float]]:

@@ -62,7 +62,7 @@ async def positions(context: Context) -> Reply:
         "entry",
         "price",
         "pnl",
-        "pnl_pct",
+        "on_margin_pct",
         "price_pct",
         "stop",
         "target",

@@ -60,7 +60,7 @@ def conclude(found: WhyView) -> str:
     for condition in found.conditions:
         if not condition.holds:
             return f"No entry now: not {condition.name} ({condition.detail})."
-    return "Ready: every condition holds and every gate is open; the next signal opens a position."
+    return "Every condition holds and every gate is open: a position is being opened."
 
 
 def _explain(

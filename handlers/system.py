@@ -5,6 +5,7 @@ import platform
 from collections.abc import Sequence
 from itertools import groupby
 
+from engine.bot import BotStatus
 from engine.candle import MINUTE_MS
 from engine.desk import Desk
 from engine.errors import BadInput, Refused, Unreachable
@@ -25,6 +26,7 @@ from handlers.reply import (
     Time,
     Value,
     reply,
+    show,
 )
 
 # A database that takes longer to give one row is as good as away.
@@ -129,7 +131,13 @@ async def health(context: Context) -> Reply:
     """
     desk = context.desk
     view = desk.view()
-    checks = (_trading(view), await _database(desk), _feed(desk, view), _inbox(desk))
+    checks = (
+        _trading(view),
+        _data(desk),
+        await _database(desk),
+        _feed(desk, view),
+        _inbox(desk),
+    )
     worst = max((state for _, state, _ in checks), key=STATES.index)
     bad = [part for part, state, _ in checks if state == worst != GREEN]
     verdict = f"{worst.capitalize()}: look at {', '.join(bad)}." if bad else "All green."
@@ -271,7 +279,20 @@ Check = tuple[str, str, Value]
 def _trading(view: CoreView) -> Check:
     if view.halted:
         return "trading", RED, f"halted: {view.halted}"
+    paused = [bot.bot_id for bot in view.bots if bot.status is BotStatus.PAUSED]
+    if paused:
+        return "trading", YELLOW, f"no entries by {', '.join(paused)}: paused"
+    if not view.bots:
+        return "trading", YELLOW, "no bot trades on this market"
     return "trading", GREEN, "entries allowed"
+
+
+def _data(desk: Desk) -> Check:
+    """What a person should know about the market's data before believing a number."""
+    if not desk.remarks:
+        return "market data", GREEN, "nothing to remark"
+    state = GREEN if desk.market.name.startswith("sim") else YELLOW
+    return "market data", state, " ".join(desk.remarks)
 
 
 async def _database(desk: Desk) -> Check:
@@ -297,8 +318,8 @@ def _feed(desk: Desk, view: CoreView) -> Check:
     age = candle_age(desk, view)
     if age is None:
         return "market feed", GREEN, "a recording is being replayed"
-    words = f"last candle {age // MINUTE_MS} min ago, one comes every "
-    words += f"{desk.market.interval // MINUTE_MS} min"
+    words = f"last candle {show(Duration(age))} ago, one comes every "
+    words += f"{desk.market.interval // MINUTE_MS} min of market time"
     if not desk.market.caught_up:
         return "market feed", GREEN, f"catching up: {words}"
     return "market feed", _lateness(age, desk.market.interval), words

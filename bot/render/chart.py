@@ -1,15 +1,16 @@
 """Charts as PNG files, legible on a phone; runs in a worker, the only place with matplotlib.
 
 Text never lies on text: tags on the price axis push each other apart, and the tick labels and
-captions that would be covered are left out.
+captions that would be covered are left out. Markers lie on no candle and on no other marker; where
+they need room, the price axis makes it.
 """
 
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import accumulate
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +25,17 @@ from matplotlib.transforms import Bbox
 from bot.render import decimals
 from engine.candle import DAY_MS, HOUR_MS, MINUTE_MS, Candle
 from engine.order import Side
-from handlers.reply import CandleChart, EquityChart, Marker
+from handlers.market import FormingChart
+from handlers.reply import CandleChart, EquityChart
 
-WIDTH, HEIGHT, DPI = 1080, 810, 100
+WIDTH, HEIGHT, DPI = 1080, 960, 100
 # Where things stand, in fractions of the picture.
-LEFT, ACROSS = 0.03, 0.77
-CANDLES_BOX = (LEFT, 0.225, ACROSS, 0.625)
-VOLUME_BOX = (LEFT, 0.085, ACROSS, 0.12)
-EQUITY_BOX = (LEFT, 0.375, ACROSS, 0.475)
-DRAWDOWN_BOX = (LEFT, 0.085, ACROSS, 0.225)
+LEFT, ACROSS = 0.03, 0.72
+TITLE_Y, SUBTITLE_YS = 0.953, (0.904, 0.869)
+CANDLES_BOX = (LEFT, 0.225, ACROSS, 0.615)
+VOLUME_BOX = (LEFT, 0.08, ACROSS, 0.125)
+EQUITY_BOX = (LEFT, 0.375, ACROSS, 0.465)
+DRAWDOWN_BOX = (LEFT, 0.08, ACROSS, 0.225)
 
 # Teal against orange: they differ in lightness too, so that red-green blindness, and a print
 # in black and white, still tell up from down.
@@ -46,23 +49,28 @@ BUY = "#7cc4ff"
 SELL = "#ffd166"
 LEVELS = {"stop": "#ff8fa3", "target": "#b5e48c", "entry": "#c8b6ff"}
 
-TITLE, SUBTITLE, TICK, TAG, NOTE = 28, 17, 16, 14.5, 14
-# A long subtitle is set smaller, down to this, and then cut.
-SUBTITLE_LEAST, SUBTITLE_MAX = 12, 100
+# In points of 1/72 inch, which are 1.39 pixels: a phone shows a picture at a third of its size,
+# and what is smaller than 26 of 1080 pixels is not read there.
+TITLE, TEXT = 28, 19
+# Text longer than this fits no line, whatever its letters: the middle is left out.
+LINE_MAX = 200
+# Between the parts of a subtitle; the first is the time range.
+SEPARATOR = " · "
 # Glyphs that the built-in font surely has.
 LETTERS_END = 0x250
 
 BODY = 0.72
+# The candle that is still forming is hollow, and as wide as the one before it lets it be.
+FORMING_BODY = 1.2
 # Fewer candles than this do not fill the width: a candle stays a candle.
 SLOTS_MIN = 40
 # A level further away than this share of the candles' range would flatten them; it is named at
 # the edge instead.
 LEVEL_REACH = 0.75
-MARKER_SIZE = 190
-# Captions on more markers than this hide the candles; the triangles say enough.
-CAPTIONS_MAX = 8
+# From the first and the last candle to the edges: half a marker, and air.
+SIDE_PX = 16
 TIME_TICKS = 6
-TAG_HEIGHT_PX = 37
+TAG_HEIGHT_PX = 46
 TAG_MARGIN_PX = 12
 TIME_STEPS = (
     *(minutes * MINUTE_MS for minutes in (1, 2, 5, 10, 15, 30)),
@@ -87,20 +95,57 @@ def draw(chart: CandleChart | EquityChart, path: Path) -> None:
 
 
 def _headline(figure: Figure, title: str, subtitle: str) -> None:
-    _write(figure, 0.947, title, color=INK, size=TITLE, weight="bold")
-    if len(subtitle) > SUBTITLE_MAX:
-        subtitle = subtitle[: SUBTITLE_MAX - 1] + "…"
-    text = _write(figure, 0.889, subtitle, color=FAINT, size=SUBTITLE)
+    _write(figure, TITLE_Y, title, color=INK, size=TITLE, weight="bold")
+    for y, line in zip(SUBTITLE_YS, _subtitle_lines(figure, subtitle), strict=False):
+        _write(figure, y, line, color=FAINT, size=TEXT)
+
+
+def _subtitle_lines(figure: Figure, subtitle: str) -> tuple[str, str]:
+    """The time range, and beside it or beneath it the rest."""
+    parts = subtitle.split(SEPARATOR)
+    fitting = len(parts)
+    while fitting > 1 and _overhang(figure, SEPARATOR.join(parts[:fitting])) > 0:
+        fitting -= 1
+    return SEPARATOR.join(parts[:fitting]), SEPARATOR.join(parts[fitting:])
+
+
+def _overhang(figure: Figure, line: str) -> float:
+    """By how many pixels a line of plain text is too long."""
+    return _text_size(figure, line, TEXT)[0] - WIDTH * (1 - 2 * LEFT)
+
+
+def _text_size(figure: Figure, text: str, size: float) -> tuple[float, float]:
+    """How wide and high a text is, in pixels."""
+    probe = figure.text(0, 0, _known(text[:LINE_MAX]), size=size, parse_math=False)
+    box = probe.get_window_extent()
+    probe.remove()
+    # Where it is drawn, a text is moved to whole pixels.
+    return box.width + 2, box.height + 2
+
+
+def _write(figure: Figure, y: float, line: str, **style: Any) -> Text:
+    """A line of text at the left; what is too long loses its middle."""
+    text = figure.text(LEFT, y, _shortened(_known(line), LINE_MAX), va="center", **style)
+    text.set_parse_math(False)
     room = WIDTH * (1 - 2 * LEFT)
-    taken = text.get_window_extent().width
-    if taken > room:
-        text.set_fontsize(max(SUBTITLE * room / taken, SUBTITLE_LEAST))
+    for length in range(min(len(line), LINE_MAX) - 1, 0, -1):
+        if text.get_window_extent().width <= room:
+            break
+        text.set_text(_shortened(_known(line), length))
+    return text
 
 
-def _write(figure: Figure, y: float, text: str, **style: Any) -> Text:
-    """A line of text at the left, with a question mark for what the font can't show."""
-    known = "".join(c if c.isprintable() and _is_letter(c) else "?" for c in text)
-    return figure.text(LEFT, y, known, va="center", parse_math=False, **style)
+def _shortened(text: str, length: int) -> str:
+    """A text of at most `length` letters: its beginning and its end."""
+    if len(text) <= length:
+        return text
+    tail = (length - 1) // 2
+    return f"{text[: length - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def _known(text: str) -> str:
+    """With a question mark for what the font can't show."""
+    return "".join(c if c.isprintable() and _is_letter(c) else "?" for c in text)
 
 
 def _is_letter(character: str) -> bool:
@@ -112,22 +157,24 @@ def _is_letter(character: str) -> bool:
 
 def _draw_candles(figure: Figure, chart: CandleChart) -> None:
     candles = chart.candles
-    low, high = _candle_range(chart)
+    forming = isinstance(chart, FormingChart)
+    groups = _groups(chart)
     axes = _panel(figure, CANDLES_BOX)
     volume = _panel(figure, VOLUME_BOX)
-    right = len(candles) + 0.9
-    left = min(-0.9, right - SLOTS_MIN)
+    left, right = _slots(axes, max([len(candles), *(group.x + 1 for group in groups)]))
     for each in (axes, volume):
         each.set_xlim(left, right)
-    axes.set_ylim(low, high)
+    axes.set_ylim(*_candle_range(chart))
+    placed = _fitted(figure, axes, candles, groups)
+    low, high = axes.get_ylim()
     opens = [candle.ts for candle in candles]
     _time_axis(axes, volume, opens, range(len(opens)), chart.interval)
-    _bodies(axes, candles)
-    _volume(volume, candles)
-    placed = _markers(axes, chart)
-    _captions(axes, placed)
-    if placed:
-        _legend(figure)
+    _bodies(axes, candles, forming)
+    _volume(volume, candles, forming)
+    _draw_markers(axes, placed)
+    if placed and not placed[0].size.count:
+        _beside(volume, 0.12, f"{sum(group.count for group in groups):,} fills", FAINT)
+    _legend(figure, bool(groups), _color(candles[-1]) if forming else None)
     prices = [candle.close for candle in candles]
     digits = decimals(prices)
     finest = decimals([*prices, *(price for _, price in chart.levels)])
@@ -140,39 +187,57 @@ def _draw_candles(figure: Figure, chart: CandleChart) -> None:
     _value_axis(axes, [*tags, last], lambda value, more: f"{value:,.{max(digits, more)}f}")
 
 
+def _slots(axes: Axes, count: int) -> tuple[float, float]:
+    """The ends of the time axis: the candles at the right, and a margin on both sides."""
+    across = max(count, SLOTS_MIN) - 1
+    margin = across * SIDE_PX / (axes.get_window_extent().width - 2 * SIDE_PX)
+    return count - 1 - across - margin, count - 1 + margin
+
+
 def _candle_range(chart: CandleChart) -> tuple[float, float]:
-    """What the price axis spans: the candles, what is near them, and room for the markers."""
+    """What the price axis spans, before the markers: the candles and what is near them."""
     low = min(candle.low for candle in chart.candles)
     high = max(candle.high for candle in chart.candles)
     reach = (high - low) * LEVEL_REACH
     near = [price for _, price in chart.levels if low - reach <= price <= high + reach]
     low, high = min([low, *near]), max([high, *near])
     span = (high - low) or max(abs(high) * 0.002, 1e-9)
-    room = 0.13 if chart.markers else 0.05
-    return low - span * room, high + span * room
+    return low - span * 0.05, high + span * 0.05
 
 
 def _color(candle: Candle) -> str:
     return UP if candle.close >= candle.open else DOWN
 
 
-def _bodies(axes: Axes, candles: Sequence[Candle]) -> None:
-    """Bodies and wicks; a body is at least a pixel high."""
+def _bodies(axes: Axes, candles: Sequence[Candle], forming: bool) -> None:
+    """Bodies and wicks; a body is at least a pixel high. One still forming is hollow."""
     low, high = axes.get_ylim()
     thin = (high - low) / 700
     colors = [_color(candle) for candle in candles]
     wicks = [[(x, candle.low), (x, candle.high)] for x, candle in enumerate(candles)]
     axes.add_collection(LineCollection(wicks, colors=colors, linewidths=1.3))
-    boxes = []
-    for x, candle in enumerate(candles):
-        bottom, top = sorted((candle.open, candle.close))
-        top = max(top, bottom + thin)
-        a, b = x - BODY / 2, x + BODY / 2
-        boxes.append([(a, bottom), (a, top), (b, top), (b, bottom)])
-    axes.add_collection(PolyCollection(boxes, facecolors=colors, edgecolors="none", zorder=2))
+    bodies = [_body(x, candle, BODY, thin) for x, candle in enumerate(candles)]
+    closed = len(candles) - forming
+    axes.add_collection(
+        PolyCollection(bodies[:closed], facecolors=colors[:closed], edgecolors="none", zorder=2)
+    )
+    if forming:
+        hollow = _body(closed, candles[-1], FORMING_BODY, thin)
+        axes.add_collection(
+            PolyCollection(
+                [hollow], facecolors=BACKGROUND, edgecolors=colors[-1], linewidths=1.5, zorder=3
+            )
+        )
 
 
-def _volume(axes: Axes, candles: Sequence[Candle]) -> None:
+def _body(x: int, candle: Candle, width: float, thin: float) -> list[tuple[float, float]]:
+    bottom, top = sorted((candle.open, candle.close))
+    top = max(top, bottom + thin)
+    a, b = x - width / 2, x + width / 2
+    return [(a, bottom), (a, top), (b, top), (b, bottom)]
+
+
+def _volume(axes: Axes, candles: Sequence[Candle], forming: bool) -> None:
     axes.set_yticks([])
     most = max(candle.volume for candle in candles)
     if not most:
@@ -180,9 +245,11 @@ def _volume(axes: Axes, candles: Sequence[Candle]) -> None:
     axes.set_ylim(0, most * 1.05)
     colors = [_color(candle) for candle in candles]
     volumes = [candle.volume for candle in candles]
-    axes.bar(range(len(candles)), volumes, width=BODY, color=colors, alpha=0.45, linewidth=0)
+    bars = axes.bar(range(len(candles)), volumes, width=BODY, color=colors, alpha=0.45, linewidth=0)
+    if forming:
+        bars[-1].set(facecolor="none", edgecolor=colors[-1], linewidth=1.3, alpha=0.8)
     # The scale matters less than the shape; the largest bar's size is enough.
-    _beside(axes, 0.8, f"volume\nto {_short(most)}", FAINT, NOTE)
+    _beside(axes, 0.62, f"volume\nto {_short(most)}", FAINT)
 
 
 def _short(number: float) -> str:
@@ -196,112 +263,277 @@ def _short(number: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A marker on its candle; `y` is where the triangle stands, outside of the candle."""
+class Group:
+    """The fills of one side and kind in one candle: one marker. `label` is what they share."""
 
-    marker: Marker
     x: int
+    side: Side
+    is_entry: bool
+    count: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a triangle in pixels, and of the count beside it in points; 0 shows no counts.
+
+    `share` is how much of the panel's height such markers may take.
+    """
+
+    marker_px: float
+    count: float
+    share: float
+
+
+# The first that fits is taken. The last is for charts where most candles have fills of every
+# kind: how many there are is told once, for all.
+SIZES = (Size(20, 17, 0.45), Size(16, 15.5, 0.45), Size(12, 14.5, 0.6), Size(8, 0, 1))
+# Captions on more markers than this hide the candles; the triangles say enough.
+CAPTIONS_MAX = 8
+# A caption further than this from its triangle could be anyone's.
+CAPTION_REACH_PX = 40
+GAP_PX = 4
+# Each time the axis makes room, the candles shrink, and the markers move a little with them.
+FITTINGS_MAX = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text in the panel's pixels: aligned at `x`, centered at `y`."""
+
+    text: str
+    x: float
     y: float
+    align: str
+    size: float
 
 
-def _markers(axes: Axes, chart: CandleChart) -> list[Placed]:
-    """Triangles: up beneath a bar that was bought, down above one that was sold."""
-    placed = _places(chart, *axes.get_ylim())
-    for each in placed:
-        bought = each.marker.side is Side.BUY
-        color = BUY if bought else SELL
-        axes.scatter(
-            [each.x],
-            [each.y],
-            s=MARKER_SIZE,
-            marker="^" if bought else "v",
-            facecolor=color if each.marker.is_entry else BACKGROUND,
-            edgecolor=color if not each.marker.is_entry else BACKGROUND,
-            linewidths=2.2 if not each.marker.is_entry else 1.0,
-            zorder=5,
-        )
-    return placed
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A marker in the panel's pixels; `y` is its middle, outside of its candle."""
+
+    group: Group
+    x: float
+    y: float
+    size: Size
+    words: tuple[Words, ...] = ()
 
 
-def _places(chart: CandleChart, low: float, high: float) -> list[Placed]:
-    """Where each triangle stands; several at one bar are stacked away from it."""
+class Lane:
+    """What is taken beside the candles on one side of them, in the panel's pixels.
+
+    Heights beneath the candles are negated, so that further out is always more.
+    """
+
+    def __init__(self, outline: list[float]) -> None:
+        self._outline = outline
+        self._taken: list[tuple[float, float, float, float]] = []
+        self.outer = max(outline)
+
+    def free(self, left: float, right: float, tall: float) -> float:
+        """Where the nearest free place of this size begins."""
+        first = min(max(int(left), 0), len(self._outline) - 1)
+        start = max(self._outline[first : max(int(right) + 1, first + 1)]) + GAP_PX
+        near = sorted(box[2:] for box in self._taken if box[0] < right and left < box[1])
+        for inner, outer in near:
+            if inner < start + tall and start < outer:
+                start = outer
+        return start
+
+    def take(self, left: float, right: float, start: float, tall: float) -> None:
+        self._taken.append((left, right, start, start + tall))
+        self.outer = max(self.outer, start + tall)
+
+    def holds(self, left: float, right: float) -> bool:
+        return left >= 0 and right <= len(self._outline)
+
+
+def _groups(chart: CandleChart) -> list[Group]:
+    """The fills by candle, side and kind, in the order of their first."""
     opens = [candle.ts for candle in chart.candles]
-    gap, step = (high - low) * 0.026, (high - low) * 0.036
-    stacked: Counter[tuple[int, Side]] = Counter()
-    placed = []
+    found: dict[tuple[int, Side, bool], list[str]] = {}
     for marker in chart.markers:
         x = bisect_right(opens, marker.ts) - 1
         if x < 0:
             continue
         if marker.ts >= opens[x] + chart.interval and x == len(opens) - 1:
             x += 1
-        candle = chart.candles[min(x, len(opens) - 1)]
-        away = gap + step * stacked[x, marker.side]
-        stacked[x, marker.side] += 1
-        y = candle.low - away if marker.side is Side.BUY else candle.high + away
-        placed.append(Placed(marker, x, y))
+        found.setdefault((x, marker.side, marker.is_entry), []).append(marker.label)
+    return [
+        Group(x, side, is_entry, len(labels), labels[0] if len(set(labels)) == 1 else "")
+        for (x, side, is_entry), labels in found.items()
+    ]
+
+
+def _fitted(
+    figure: Figure, axes: Axes, candles: Sequence[Candle], groups: Sequence[Group]
+) -> list[Placed]:
+    """Where each marker stands; the price axis is widened until all are inside of it."""
+    low, high = axes.get_ylim()
+    placed: list[Placed] = []
+    for size in SIZES:
+        axes.set_ylim(low, high)
+        for _ in range(FITTINGS_MAX):
+            placed, depth, height = _placed(figure, axes, candles, groups, size)
+            widened = _make_room(axes, depth, height)
+            bottom, top = axes.get_ylim()
+            fits = 1 - (high - low) / (top - bottom) <= size.share
+            if not (widened and fits):
+                break
+        if fits:
+            break
     return placed
 
 
-def _captions(axes: Axes, placed: Sequence[Placed]) -> None:
-    """Words on the triangles, where there are few and where there is room."""
-    if len(placed) > CAPTIONS_MAX:
-        return
-    taken = [_around(axes, each) for each in placed]
-    frame = axes.get_window_extent()
-    for each, own in zip(placed, list(taken), strict=True):
-        below = each.marker.side is Side.BUY
-        text = axes.annotate(
-            each.marker.label,
-            (each.x, each.y),
-            xytext=(0, -13 if below else 13),
-            textcoords="offset points",
-            ha="center",
-            va="top" if below else "bottom",
-            color=BUY if below else SELL,
-            size=NOTE,
-            zorder=6,
-            parse_math=False,
-            bbox={"boxstyle": "round,pad=0.15", "fc": BACKGROUND, "ec": "none", "alpha": 0.8},
-        )
-        _pull_inside(text, frame)
-        box = text.get_window_extent()
-        others = [other for other in taken if other is not own]
-        if box.y0 < frame.y0 or box.y1 > frame.y1 or any(box.overlaps(o) for o in others):
-            text.remove()
+def _make_room(axes: Axes, depth: float, height: float) -> bool:
+    """Widen the price axis by what sticks out of the panel (px); whether anything did."""
+    low, high = axes.get_ylim()
+    panel = axes.get_window_extent().height
+    below, above = max(depth, 0.0), max(height - panel, 0.0)
+    scale = (high - low) / panel
+    axes.set_ylim(low - below * scale, high + above * scale)
+    return max(below, above) >= 1
+
+
+def _placed(
+    figure: Figure, axes: Axes, candles: Sequence[Candle], groups: Sequence[Group], size: Size
+) -> tuple[list[Placed], float, float]:
+    """The markers beside their candles, and how far they reach below the panel's floor and up."""
+    lanes = {side: Lane(_outline(axes, candles, side)) for side in Side}
+    placed = [_place(figure, axes, lanes[group.side], group, size) for group in groups]
+    if len(placed) <= CAPTIONS_MAX:
+        placed = [_captioned(figure, lanes[each.group.side], each) for each in placed]
+    return placed, lanes[Side.BUY].outer + GAP_PX, lanes[Side.SELL].outer + GAP_PX
+
+
+def _outline(axes: Axes, candles: Sequence[Candle], side: Side) -> list[float]:
+    """The candles' lows, negated, or highs, by column of pixels.
+
+    It goes on at both ends, so that what is below the candles stays below what is above them.
+    """
+    width = int(axes.get_window_extent().width)
+    edges = [-inf] * width
+    for x, candle in enumerate(candles):
+        _, y = _pixel(axes, x, candle.low if side is Side.BUY else candle.high)
+        edge = y * _outwards(side)
+        left = 0 if x == 0 else int(_pixel(axes, x - 0.5, 0)[0])
+        right = width if x == len(candles) - 1 else int(_pixel(axes, x + 0.5, 0)[0]) + 1
+        for column in range(left, right):
+            edges[column] = max(edges[column], edge)
+    return edges
+
+
+def _outwards(side: Side) -> int:
+    return -1 if side is Side.BUY else 1
+
+
+def _pixel(axes: Axes, x: float, price: float) -> tuple[float, float]:
+    panel = axes.get_window_extent()
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    return (x - left) / (right - left) * panel.width, (price - low) / (high - low) * panel.height
+
+
+def _place(figure: Figure, axes: Axes, lane: Lane, group: Group, size: Size) -> Placed:
+    """A marker as near to its candle as it can be, with the count at the side that has room."""
+    x, half = _pixel(axes, group.x, 0)[0], size.marker_px / 2 + 1
+    left, right, tall = x - half, x + half, 2 * half
+    text = f"x{group.count}" if group.count > 1 and size.count else ""
+    align, beside = "left", right
+    if text:
+        width, high = _text_size(figure, text, size.count)
+        tall = max(tall, high)
+        if lane.holds(left, right + width):
+            right += width
         else:
-            taken.append(box)
+            align, beside, left = "right", left, left - width
+    start = lane.free(left, right, tall)
+    lane.take(left, right, start, tall)
+    y = (start + tall / 2) * _outwards(group.side)
+    words = (Words(text, beside, y, align, size.count),) if text else ()
+    return Placed(group, x, y, size, words)
 
 
-def _around(axes: Axes, each: Placed) -> Bbox:
-    """The pixels of a triangle."""
-    x, y = axes.transData.transform((each.x, each.y))
-    return Bbox.from_extents(x - 10, y - 10, x + 10, y + 10)
+def _captioned(figure: Figure, lane: Lane, placed: Placed) -> Placed:
+    """With words on what it is, where there is room for them near it."""
+    label, side, half = placed.group.label, placed.group.side, placed.size.marker_px / 2
+    if not label:
+        return placed
+    width, tall = _text_size(figure, label, TEXT)
+    lefts = (placed.x - width / 2, placed.x - half, placed.x + half - width)
+    spots = [
+        (lane.free(left, left + width, tall), left)
+        for left in lefts
+        if lane.holds(left, left + width)
+    ]
+    start, left = min(spots, default=(inf, 0.0), key=lambda spot: spot[0])
+    if start > placed.y * _outwards(side) + half + CAPTION_REACH_PX:
+        return placed
+    lane.take(left, left + width, start, tall)
+    words = Words(label, left, (start + tall / 2) * _outwards(side), "left", TEXT)
+    return replace(placed, words=(*placed.words, words))
 
 
-def _pull_inside(text: Text, frame: Bbox) -> None:
-    """Align a text that would leave its panel at a side with that side of its marker."""
-    box = text.get_window_extent()
-    if box.x1 > frame.x1:
-        text.set_horizontalalignment("right")
-    elif box.x0 < frame.x0:
-        text.set_horizontalalignment("left")
+def _draw_markers(axes: Axes, placed: Sequence[Placed]) -> None:
+    """Triangles: up beneath a bar that was bought, down above one that was sold."""
+    panel = axes.get_window_extent()
+    for each in placed:
+        bought, is_entry = each.group.side is Side.BUY, each.group.is_entry
+        color = BUY if bought else SELL
+        axes.scatter(
+            [each.x / panel.width],
+            [each.y / panel.height],
+            s=(each.size.marker_px * 72 / DPI) ** 2,
+            marker="^" if bought else "v",
+            facecolor=color if is_entry else BACKGROUND,
+            edgecolor=color,
+            linewidths=1.0 if is_entry else 2.0,
+            transform=axes.transAxes,
+            zorder=5,
+        )
+        for words in each.words:
+            axes.text(
+                words.x / panel.width,
+                words.y / panel.height,
+                _known(words.text),
+                transform=axes.transAxes,
+                ha=words.align,
+                va="center",
+                color=color,
+                size=words.size,
+                zorder=6,
+                parse_math=False,
+            )
 
 
-def _legend(figure: Figure) -> None:
-    for x, color, sign, word in ((0.70, BUY, "^", "buy"), (0.775, SELL, "v", "sell")):
-        _sign(figure, x, color, sign, filled=True)
-        figure.text(x + 0.014, 0.947, word, color=FAINT, size=NOTE, va="center")
-    for x, filled, word in ((0.855, True, "in"), (0.915, False, "out")):
-        _sign(figure, x, FAINT, "o", filled)
-        figure.text(x + 0.014, 0.947, word, color=FAINT, size=NOTE, va="center")
+CANDLE_SIGN = [(-2, -5), (2, -5), (2, 5), (-2, 5), (-2, -5)]
+
+
+def _legend(figure: Figure, has_markers: bool, forming: str | None) -> None:
+    """What the signs mean, from the right edge to the left; only those that are there."""
+    signs: list[tuple[str, str, bool, str]] = []
+    if forming:
+        signs.append(("forming", forming, False, "candle"))
+    if has_markers:
+        signs += [("out", FAINT, False, "o"), ("in", FAINT, True, "o")]
+        signs += [("sell", SELL, True, "v"), ("buy", BUY, True, "^")]
+    right = (1 - LEFT) * WIDTH
+    for word, color, filled, sign in signs:
+        width, _ = _text_size(figure, word, TEXT)
+        figure.text((right - width) / WIDTH, TITLE_Y, word, color=FAINT, size=TEXT, va="center")
+        right -= width + 20
+        _sign(figure, right / WIDTH, color, sign, filled)
+        right -= 28
 
 
 def _sign(figure: Figure, x: float, color: str, sign: str, filled: bool) -> None:
-    axes = figure.add_axes((x - 0.012, 0.932, 0.024, 0.03))
+    axes = figure.add_axes((x - 0.015, TITLE_Y - 0.016, 0.03, 0.032))
     axes.set_axis_off()
     face = color if filled else BACKGROUND
-    axes.scatter([0], [0], s=110, marker=sign, facecolor=face, edgecolor=color, linewidths=2)
+    shape = CANDLE_SIGN if sign == "candle" else sign
+    size = 240 if sign == "candle" else 130
+    axes.scatter(
+        [0], [0], s=size, marker=shape, facecolor=face, edgecolor=color, linewidths=2, clip_on=False
+    )
 
 
 # -- equity ------------------------------------------------------------------------------
@@ -319,7 +551,7 @@ def _draw_equity(figure: Figure, chart: EquityChart) -> None:
     _worth(axes, times, worths, chart.deposit)
     _drawdown(below, times, worths)
     middle = DRAWDOWN_BOX[1] + DRAWDOWN_BOX[3] + 0.03
-    figure.text(LEFT, middle, "below the last peak", color=FAINT, size=NOTE, va="center")
+    figure.text(LEFT, middle, "below the last peak", color=FAINT, size=TEXT, va="center")
 
 
 def _worth(axes: Axes, times: Sequence[int], worths: Sequence[float], deposit: float) -> None:
@@ -362,6 +594,15 @@ def _worth(axes: Axes, times: Sequence[int], worths: Sequence[float], deposit: f
     _value_axis(axes, tags, lambda value, more: f"{value:,.{more}f}")
 
 
+def _pull_inside(text: Text, frame: Bbox) -> None:
+    """Align a text that would leave its panel at a side with that side of its point."""
+    box = text.get_window_extent()
+    if box.x1 > frame.x1:
+        text.set_horizontalalignment("right")
+    elif box.x0 < frame.x0:
+        text.set_horizontalalignment("left")
+
+
 def _drawdown(axes: Axes, times: Sequence[int], worths: Sequence[float]) -> None:
     falls = [worth / peak - 1 for worth, peak in zip(worths, accumulate(worths, max), strict=True)]
     deepest = min(falls)
@@ -382,7 +623,7 @@ def _drawdown(axes: Axes, times: Sequence[int], worths: Sequence[float]) -> None
         ha="center",
         va="top",
         color=INK,
-        size=TAG,
+        size=TEXT,
         zorder=6,
     )
     _pull_inside(text, axes.get_window_extent())
@@ -414,7 +655,7 @@ def _panel(figure: Figure, box: tuple[float, float, float, float]) -> Axes:
     for side, spine in axes.spines.items():
         spine.set_visible(side == "bottom")
         spine.set_color(GRID)
-    axes.tick_params(length=0, labelsize=TICK, colors=FAINT)
+    axes.tick_params(length=0, labelsize=TEXT, colors=FAINT)
     axes.set_axisbelow(True)
     return axes
 
@@ -439,7 +680,7 @@ def _value_axis(
     more = decimals(ticks)
     for tick in ticks:
         if all(abs(pixel(tick) - place) >= TAG_HEIGHT_PX for place in places):
-            _beside(axes, pixel(tick) / height, words(tick, more), FAINT, TICK)
+            _beside(axes, pixel(tick) / height, words(tick, more), FAINT)
 
 
 def _apart(wanted: Sequence[float], height: float) -> list[float]:
@@ -477,28 +718,36 @@ def _draw_tag(axes: Axes, tag: Tag, place: float, value: float) -> None:
         transform=axes.transAxes,
         va="center",
         color=BACKGROUND if tag.filled else tag.color,
-        size=TAG,
+        size=TEXT,
         weight="bold" if tag.filled else "normal",
         parse_math=False,
         bbox={"boxstyle": "square,pad=0.28", "fc": face, "ec": tag.color, "lw": 1.2},
     )
-    box = text.get_window_extent()
-    room = WIDTH - TAG_MARGIN_PX - box.x0
-    if box.width > room:
-        text.set_fontsize(TAG * room / box.width)
+    _shrink(text)
 
 
-def _beside(axes: Axes, y: float, text: str, color: str, size: float) -> None:
-    axes.text(
+def _shrink(text: Text) -> None:
+    """Set a text at the right edge as small as it takes to fit, if it does not."""
+    room = WIDTH - TAG_MARGIN_PX - text.get_window_extent().x0
+    size = float(TEXT)
+    # Letters are fitted to whole pixels, so that a smaller size may come out as wide.
+    while (width := text.get_window_extent().width) > room and size > 1:
+        size *= min(room / width, 0.98)
+        text.set_fontsize(size)
+
+
+def _beside(axes: Axes, y: float, text: str, color: str) -> None:
+    label = axes.text(
         1.015,
         y,
         text,
         transform=axes.transAxes,
         va="center",
         color=color,
-        size=size,
-        linespacing=1.3,
+        size=TEXT,
+        linespacing=1.2,
     )
+    _shrink(label)
 
 
 def _time_axis(
@@ -515,6 +764,9 @@ def _time_axis(
     for each in (axes, below):
         each.grid(axis="x", color=GRID, linewidth=1)
     below.tick_params(axis="x", pad=8)
+    for label in below.get_xticklabels():
+        if label.get_window_extent().x0 < 0:
+            label.set_visible(False)
 
 
 def _time_step(span: int) -> int:

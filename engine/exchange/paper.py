@@ -124,6 +124,11 @@ class PaperBook:
         self._funding_rate = funding_rate
         self._busy: set[str] = set()
 
+    @property
+    def busy(self) -> frozenset[str]:
+        """Symbols with a position or a resting order."""
+        return frozenset(self._busy)
+
     def step(self, event: Submit | Cancel | CandleClosed) -> Sequence[Event]:
         """Take one instruction or bar, remember what it changes, return the answers."""
         if type(event) is CandleClosed:
@@ -479,8 +484,12 @@ class PaperBook:
             state.positions[symbol] = applied.position
 
     def _draw(self, what: str) -> float:
-        """A number in [0, 1) that depends on seed, account, execution and purpose alone."""
-        key = f"{self._settings.seed}:{self.account}:{self.state.executions}:{what}"
+        """A number in [0, 1) that depends on seed, execution and purpose alone.
+
+        Not on the account: its name has the market in it, and the same candles under another
+        name must give the same trades.
+        """
+        key = f"{self._settings.seed}:{self.state.executions}:{what}"
         digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
         return int.from_bytes(digest, "big") / 2**64
 
@@ -511,6 +520,17 @@ class PaperExchange:
         for account, book in self._books.items():
             if body := stored(states, f"paper:{account}", STATE_VERSION):
                 book.load(body)
+            # What is held goes on, whether or not a bot still trades its symbol.
+            for symbol in book.busy:
+                books = self._by_symbol.setdefault(symbol, [])
+                if book not in books:
+                    books.append(book)
+
+    def quantities(self) -> dict[str, dict[str, Decimal]]:
+        return {
+            account: {p.symbol: p.quantity for p in book.state.positions.values()}
+            for account, book in self._books.items()
+        }
 
     async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Event]:
         account = (

@@ -7,6 +7,7 @@ left out and told. Nothing is ever filled in.
 import csv
 import gzip
 import re
+import sys
 import zlib
 from array import array
 from bisect import bisect_left
@@ -193,8 +194,8 @@ def _parquet_blocks(path: Path) -> Iterator[_Block]:
         import pyarrow.parquet as parquet  # type: ignore[import-untyped]
     except ImportError as error:
         raise BadSettings(
-            f"{path} is a Parquet file; reading it needs the extra countersign[parquet]: "
-            "pip install 'countersign[parquet]'."
+            f"{path} is a Parquet file, and pyarrow, which reads those, is not installed: "
+            f"{sys.executable} -m pip install pyarrow"
         ) from error
     try:
         # Line 1 is the header that a CSV file would have.

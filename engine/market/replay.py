@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 
 from engine.candle import Candle, timeframe_name
@@ -26,6 +27,8 @@ from engine.ports import Clock
 FUNDING_RATE = Decimal("0.0001")
 # Digits that are looked at to derive a tick; more are the noise of a float.
 PRICE_DIGITS = 10
+# Bars, and funding rates, that a recording is recognized by.
+IDENTITY_BARS = 100
 # A folder can hold hundreds of files; a message names this many of each timeframe.
 NAMES_LISTED = 5
 
@@ -51,7 +54,7 @@ class ReplayMarket:
         self._tape = Tape(recording.series, recording.interval, speed, clock)
         self.symbols: Sequence[str] = tuple(recording.series)
         self.interval = recording.interval
-        self.name = f"replay{_digest(path.name for path in recording.paths)}"
+        self.name = f"replay{_digest(recording)}"
         self.label = _label(recording)
 
     @property
@@ -202,8 +205,18 @@ def _rates(
     return dict(rates)
 
 
-def _digest(names: Iterable[str]) -> str:
-    return blake2b("\n".join(sorted(names)).encode(), digest_size=4).hexdigest()
+def _digest(recording: _Recording) -> str:
+    """Tells one recording from another by how it begins, whatever its files are called.
+
+    A file that has grown since is still the same recording; one that was written anew is not.
+    """
+    digest = blake2b(digest_size=4)
+    digest.update(str(recording.interval).encode())
+    for symbol, series in recording.series.items():
+        beginning = list(islice(series.since(0), IDENTITY_BARS))
+        rates = sorted(recording.funding.get(symbol, {}).items())[:IDENTITY_BARS]
+        digest.update(repr((symbol, beginning, rates)).encode())
+    return digest.hexdigest()
 
 
 def _label(recording: _Recording) -> str:

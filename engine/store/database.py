@@ -61,7 +61,7 @@ def open_database(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise BadSettings(f"DATABASE_URL is not a URL. {_ALLOWED}") from None
     match parsed.get_backend_name():
         case "sqlite":

@@ -98,7 +98,7 @@ class DeskLock:
     def _lock(self) -> int | None:
         # The file is never removed: a third process could lock the name anew while a second
         # one holds the file. Python opens it close-on-exec, so no child keeps the lock.
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -82,6 +82,9 @@ class MemoryStore:
     async def last_audit(self) -> AuditRow | None:
         return self.audit[max(self.audit)] if self.audit else None
 
+    async def last_head(self) -> AuditHead | None:
+        return self.audit_head
+
     async def close(self) -> None:
         pass
 

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.audit import AuditRow
+from engine.audit import AuditHead, AuditRow
 from engine.effect import Fact, Notice
 from engine.errors import Broken, LostLock
 from engine.ports import Commit, F, OutboxRow, StateRow
@@ -94,6 +94,10 @@ class SqlStore:
     async def last_audit(self) -> AuditRow | None:
         rows = await self._database.read(partial(_rows, query=_LAST_AUDIT))
         return AuditRow(*rows[0]) if rows else None
+
+    async def last_head(self) -> AuditHead | None:
+        rows = await self._database.read(partial(_rows, query=_AUDIT_HEAD))
+        return AuditHead(*rows[0]) if rows else None
 
     async def close(self) -> None:
         await self._database.close()
@@ -270,6 +274,7 @@ _UNDELIVERED = (
     .where(tables.outbox.c.delivered_at.is_(None))
     .order_by(tables.outbox.c.seq)
 )
+_AUDIT_HEAD = select(tables.audit_head.c.seq, tables.audit_head.c.mac)
 _LAST_AUDIT = select(tables.audit).order_by(tables.audit.c.seq.desc()).limit(1)
 
 

@@ -32,7 +32,8 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """Bars seen, the two averages, the last close, and the day's crosses so far."""
+    """Bars seen, the two averages, the last close, the day's crosses so far, and whether the
+    last bar made one."""
 
     bars: float = 0.0
     fast: float = 0.0
@@ -40,6 +41,7 @@ class State(NamedTuple):
     close: float = 0.0
     day: float = 0.0
     crosses: float = 0.0
+    crossed: float = 0.0
 
 
 ENTER = Signal(-1.0, 0.0, EMA_CROSS)
@@ -57,16 +59,18 @@ def step(params: Params, state: State, window: Window, bar: Candle) -> tuple[Sta
     slow = ema(state.slow, close, bars, params.slow)
     day = float(bar.ts // DAY_MS)
     crosses = state.crosses if day == state.day else 0.0
+    crossed = 0.0
     signal = NOTHING
     if bars > params.slow:
         if close < fast and close < slow:
             if state.close >= state.fast or state.close >= state.slow:
+                crossed = 1.0
                 crosses += 1.0
                 if crosses <= params.crosses_per_day:
                     signal = ENTER
         else:
             signal = LEAVE
-    return State(bars, fast, slow, close, day, crosses), signal
+    return State(bars, fast, slow, close, day, crosses, crossed), signal
 
 
 def ready(params: Params, state: State) -> bool:
@@ -84,6 +88,11 @@ def explain(params: Params, state: State, bar: Candle) -> list[Condition]:
             f"below EMA {params.slow:.0f}",
             bar.close < state.slow,
             f"{bar.close:g} vs {state.slow:.6g}",
+        ),
+        Condition(
+            "crossed an average on this bar",
+            state.crossed > 0.0,
+            "just now" if state.crossed > 0.0 else "waits for the close to fall through one",
         ),
         Condition(
             "crosses today",

@@ -127,6 +127,7 @@ async def test_a_client_that_says_hello_is_welcomed_with_what_can_be_typed(path:
                 "version": "1.2",
                 "completions": {"status": {"summary": "How", "arguments": []}},
                 "greeting": "Hello!",
+                "remarks": [],
             }
         }
 

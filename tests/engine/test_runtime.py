@@ -18,7 +18,13 @@ from engine.ledger import EquityPoint, Funding
 from engine.order import Fill, Order
 from engine.ports import Commit, StateRow
 from engine.position import Position, Trade
-from engine.runtime import COMMIT_DELAYS, GROUP_CANDLES, PEOPLE_WAITING_MAX, Runtime
+from engine.runtime import (
+    COMMIT_DELAYS,
+    GROUP_CANDLES,
+    NOTES_MAX,
+    PEOPLE_WAITING_MAX,
+    Runtime,
+)
 from engine.signal import Decision
 from engine.store.memory import MemoryStore
 from engine.strategies import shortseller
@@ -222,23 +228,44 @@ async def traded(world: World) -> dict[str, list[object]]:
 async def test_people_go_before_candles():
     world = World(steady(1_000))
     process = await world.process().start()
-    seen = []
+    seen, asked = [], []
 
     def call(count: int) -> None:
         if count in (1, 300):
-            process.runtime.note_command("console", f"/at {count}", "ok")
+            asked.append(asyncio.ensure_future(process.runtime.ask(PauseBot(BOT), "console")))
 
     def look(batch: Commit) -> None:
         seen.extend(
-            (row.kind, process.runtime.view().candles)
-            for row in batch.journal
-            if row.kind == "CommandRun"
+            process.runtime.view().candles for row in batch.journal if row.kind == "Instructed"
         )
 
     process.exchange.on_count = call
     process.runtime.listen(look)
     await process.run()
-    assert seen == [("CommandRun", 1), ("CommandRun", 300)]
+    await asyncio.gather(*asked)
+    assert len(seen) == 2
+    # Somebody who asks gets their turn with the task's next one, long before the last candle.
+    assert all(0 <= taken - at <= 64 for taken, at in zip(seen, (1, 300), strict=True))
+
+
+async def test_commands_for_the_audit_do_not_hold_up_candles():
+    world = World(steady(1_000))
+    process = await world.process().start()
+    for number in range(500):
+        process.runtime.note_command("console", f"/flood {number}", "ok")
+    await process.run()
+    acts = [row.detail for batch in world.store.commits for row in batch.audit]
+    assert [act for act in acts if "flood" in act] == [f"/flood {n}: ok" for n in range(500)]
+    assert len(world.store.commits) < 50
+
+
+async def test_more_commands_than_the_audit_can_take_are_refused():
+    process = await World(steady(10)).process().start()
+    for _ in range(NOTES_MAX):
+        process.runtime.note_command("console", "/status", "ok")
+    with pytest.raises(Refused, match="busy"):
+        process.runtime.note_command("console", "/status", "ok")
+    await process.run()
 
 
 async def test_an_answer_comes_while_candles_wait():
@@ -512,13 +539,13 @@ async def test_a_kill_takes_the_uncommitted_candles_again():
     assert process.core.view().candles == 400
 
 
-async def test_the_first_start_says_that_it_is_the_first():
+async def test_remarks_become_notices_on_the_first_start_alone():
     world = World(steady(10))
     process = world.process()
-    assert await process.runtime.start(await world.store.take_epoch("a test"), ["a remark"])
+    await process.runtime.start(await world.store.take_epoch("a test"), ["a remark"])
     await process.run()
     again = world.process()
-    assert not await again.runtime.start(await world.store.take_epoch("a test"), ["a remark"])
+    await again.runtime.start(await world.store.take_epoch("a test"), ["a remark"])
     told = [n.text for b in world.store.commits for n in b.notices if n.text]
     assert told.count("a remark") == 1
 
@@ -619,12 +646,18 @@ async def test_too_many_waiting_people_are_told_to_come_again():
     runtime = process.runtime
 
     async def crowd() -> str:
-        for _ in range(PEOPLE_WAITING_MAX):
-            runtime.note_command("console", "/status", "ok")
+        asking = [
+            asyncio.ensure_future(runtime.ask(ResumeBot(BOT), "console"))
+            for _ in range(PEOPLE_WAITING_MAX)
+        ]
+        await turn()
         try:
             await runtime.ask(PauseBot(BOT), "console")
         except Refused as refusal:
             return str(refusal)
+        finally:
+            for one in asking:
+                one.cancel()
         return "taken"
 
     assert await crowd() == "The desk is busy. Nothing was changed; try again in a moment."

@@ -64,7 +64,7 @@ async def test_the_slash_may_be_left_out(desk: Desk) -> None:
 
 
 async def test_every_answer_carries_the_badge(desk: Desk) -> None:
-    badge = "PAPER - scripted market at 60x speed"
+    badge = "PAPER - scripted market"
     assert (await say(desk, "/status")).badge == badge
     assert (await say(desk, "/nothing")).badge == badge
 

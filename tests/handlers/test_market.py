@@ -1,12 +1,26 @@
 """Prices and charts."""
 
+from dataclasses import replace
+
 import pytest
 
-from engine.candle import HOUR_MS
+from engine.candle import HOUR_MS, Candle, timeframe_ms
 from engine.desk import Desk
-from engine.order import Side
+from engine.order import Fill, Side
+from handlers.market import CHART_CANDLES, FILLS_MAX, FormingChart
 from handlers.reply import Button, CandleChart, Chart, Percent, Price, Reply
-from tests.handlers.desks import BAR, BTC, ETH, fields, rows, say, table
+from tests.handlers.desks import (
+    BAR,
+    BTC,
+    ETH,
+    OpenDesk,
+    ScriptedMarket,
+    course,
+    fields,
+    rows,
+    say,
+    table,
+)
 
 
 async def test_a_price_comes_with_its_changes_and_the_days_range(desk: Desk) -> None:
@@ -55,10 +69,8 @@ async def test_an_unknown_symbol_is_refused_with_those_there_are(desk: Desk) -> 
 async def test_the_chart_shows_the_open_position_its_levels_and_every_fill(desk: Desk) -> None:
     chart = _chart(await say(desk, "/chart"))
     assert chart.title == "BTCUSDT 1h"
-    assert chart.subtitle == (
-        "2025-01-01 00:00 to 2025-01-03 16:00 UTC · PAPER - scripted market at 60x speed"
-    )
-    assert len(chart.candles) == 64
+    assert chart.subtitle == f"2025-01-01 00:00 to 2025-01-03 16:20 UTC · {desk.badge}"
+    assert len(chart.candles) == 65
     assert chart.levels == (("entry", 102_080.0), ("stop", 103_100.8), ("target", 99_017.6))
     assert [(m.side, m.is_entry, m.label) for m in chart.markers] == [
         (Side.SELL, True, "Sell 0.049"),
@@ -88,6 +100,78 @@ async def test_a_chart_of_a_flat_symbol_has_no_levels_and_no_markers(desk: Desk)
 @pytest.mark.parametrize("timeframe", ["7m", "1m", "week"])
 async def test_a_timeframe_the_market_cannot_give_is_refused(desk: Desk, timeframe: str) -> None:
     assert "Allowed: 5m, 15m, 30m, 1h" in str((await say(desk, f"/chart btc {timeframe}")).error)
+
+
+@pytest.mark.parametrize("timeframe", ["15m", "1h", "4h", "1d"])
+async def test_a_chart_ends_with_the_last_price_in_a_candle_still_forming(
+    desk: Desk, timeframe: str
+) -> None:
+    interval = timeframe_ms(timeframe)
+    chart = _chart(await say(desk, f"/chart btc {timeframe}"))
+    assert isinstance(chart, FormingChart)
+    *closed, forming = chart.candles
+    now, last = desk.view().market_time, desk.view().prices[BTC]
+    assert closed == await desk.candles(BTC, interval, CHART_CANDLES - 1)
+    since = [bar for bar in await desk.candles(BTC, BAR, 1000) if bar.ts >= now - now % interval]
+    assert forming == Candle(
+        since[0].ts,
+        since[0].open,
+        max(bar.high for bar in since),
+        min(bar.low for bar in since),
+        last,
+        sum(bar.volume for bar in since),
+    )
+
+
+async def test_where_the_last_candle_has_just_closed_none_is_forming(open_desk: OpenDesk) -> None:
+    desk = await open_desk(ScriptedMarket({BTC: course(100_000.0, [(24, 5.0)])}))
+    for timeframe, count in (("5m", 24), ("1h", 2)):
+        chart = _chart(await say(desk, f"/chart btc {timeframe}"))
+        assert not isinstance(chart, FormingChart)
+        assert len(chart.candles) == count
+        assert chart.candles[-1].close == desk.view().prices[BTC]
+
+
+async def test_before_the_first_long_candle_has_closed_the_chart_shows_it_forming(
+    open_desk: OpenDesk,
+) -> None:
+    desk = await open_desk(ScriptedMarket({BTC: course(100_000.0, [(24, 5.0)])}))
+    chart = _chart(await say(desk, "/chart btc 1d"))
+    assert isinstance(chart, FormingChart)
+    assert [candle.close for candle in chart.candles] == [desk.view().prices[BTC]]
+    assert chart.subtitle.startswith("2025-01-01 00:00 to 2025-01-01 02:00 UTC")
+
+
+async def test_a_chart_shows_every_fill_in_its_range(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fills = await _many_fills(desk, 200, monkeypatch)
+    chart = _chart(await say(desk, "/chart btc 1d"))
+    assert [marker.ts for marker in chart.markers] == [fill.exec_time for fill in fills]
+    assert "newest" not in chart.subtitle
+
+
+async def test_a_chart_that_leaves_out_fills_says_so(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fills = await _many_fills(desk, FILLS_MAX + 1, monkeypatch)
+    chart = _chart(await say(desk, "/chart btc 1d"))
+    assert [marker.ts for marker in chart.markers] == [fill.exec_time for fill in fills[1:]]
+    assert " UTC · newest 5,000 fills · PAPER" in chart.subtitle
+
+
+async def _many_fills(desk: Desk, count: int, monkeypatch: pytest.MonkeyPatch) -> list[Fill]:
+    """Have the store find so many fills, a second apart, the last of them now."""
+    account = desk.view().accounts[0].account
+    one = (await desk.store.recent(Fill, account=account, limit=1))[0]
+    now = desk.view().market_time
+    fills = [replace(one, exec_id=str(i), exec_time=now - (count - i) * 1000) for i in range(count)]
+
+    async def recent(kind: object, *, limit: int, **_: object) -> list[Fill]:
+        return fills[-limit:]
+
+    monkeypatch.setattr(desk.store, "recent", recent)
+    return fills
 
 
 def _chart(answer: Reply) -> CandleChart:

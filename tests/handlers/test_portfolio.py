@@ -53,7 +53,7 @@ async def test_a_position_shows_size_prices_profit_protection_and_age(desk: Desk
         "entry": Price(D("102080"), 1),
         "price": Price(D("101780.0"), 1),
         "pnl": Money(D("14.4000"), signed=True),
-        "pnl_pct": Percent(D("14.4") / (D("0.048") * D("102080") / 10), signed=True),
+        "on_margin_pct": Percent(D("14.4") / (D("0.048") * D("102080") / 10), signed=True),
         "price_pct": Percent(D("101780") / D("102080") - 1, signed=True),
         "stop": Price(item.stop_loss or ZERO, 1),
         "target": Price(item.take_profit or ZERO, 1),
@@ -132,7 +132,7 @@ async def test_pnl_shows_the_equity_curve_up_to_now(desk: Desk) -> None:
     assert chart.deposit == 10_000.0
     assert chart.points[0][0] % HOUR_MS == 0
     assert chart.points[-1] == (view.market_time, float(view.accounts[0].equity))
-    assert chart.subtitle.endswith(" UTC · PAPER - scripted market at 60x speed")
+    assert chart.subtitle.endswith(" UTC · PAPER - scripted market")
 
 
 async def test_the_books_of_another_market_are_not_mixed_in(desk: Desk) -> None:

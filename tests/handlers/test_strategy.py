@@ -21,7 +21,7 @@ ABOVE = Condition("below EMA 600", False, "3 vs 2")
     [
         ((BELOW, ABOVE), (TRADING, WARMING), "No entry now: warm-up 312 of 601 bars."),
         ((BELOW, ABOVE), (TRADING,), "No entry now: not below EMA 600 (3 vs 2)."),
-        ((BELOW,), (TRADING,), "Ready: every condition holds and every gate is open; "),
+        ((BELOW,), (TRADING,), "Every condition holds and every gate is open: "),
     ],
 )
 def test_the_conclusion_names_the_first_thing_in_the_way(
@@ -43,6 +43,7 @@ async def test_every_condition_and_every_gate_is_shown_with_its_verdict(desk: De
     assert [row[1] for row in conditions.rows] == [
         "below EMA 240",
         "below EMA 600",
+        "crossed an average on this bar",
         "crosses today",
     ]
     assert all(isinstance(row[0], bool) for row in conditions.rows)

@@ -10,19 +10,27 @@ from random import Random
 
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from bot.render import chart as charts
 from bot.render.chart import HEIGHT, TAG_HEIGHT_PX, WIDTH, draw
 from engine.candle import DAY_MS, HOUR_MS, Candle
 from engine.order import Side
+from handlers.market import FormingChart
 from handlers.reply import CandleChart, EquityChart, Marker
 
 # 2026-07-21 16:00 UTC
 END = 1_784_649_600_000
 SUBTITLE = (
     "2026-07-16 17:00 to 2026-07-21 16:00 UTC · PAPER - simulated market, seed 42 at 60x speed"
+)
+LONG_SUBTITLE = (
+    "2026-03-24 00:00 to 2026-07-21 17:00 UTC · newest 5,000 fills"
+    " · PAPER - replay of bybit_BTCUSDT_perp_5m_2025-09_2026-07 (86,604 candles)"
 )
 
 
@@ -60,6 +68,17 @@ def levels(
     return (("entry", last), ("stop", last * stop), ("target", last * target))
 
 
+def crowd(candles: tuple[Candle, ...], count: int) -> tuple[Marker, ...]:
+    """So many fills of both sides and kinds in every candle."""
+    return tuple(
+        Marker(candle.ts + 1, candle.close, side, is_entry, "Buy 0.045")
+        for candle in candles
+        for side in Side
+        for is_entry in (True, False)
+        for _ in range(count)
+    )
+
+
 BTC = course(120, 111_920.0, 1)
 DOGE = course(120, 0.23145, 5, 900_000)
 FLAT = tuple(Candle(END + i * HOUR_MS, 100.0, 100.0, 100.0, 100.0, 0.0) for i in range(50))
@@ -74,6 +93,18 @@ CANDLE_CHARTS = {
     ),
     "levels far away": CandleChart(
         "BTCUSDT 1h", SUBTITLE, HOUR_MS, BTC, markers(BTC, 40), levels(BTC, 1.5, 0.5)
+    ),
+    "one candle with fills of every kind": CandleChart(
+        "BTCUSDT 1d", SUBTITLE, HOUR_MS, BTC, crowd(BTC[-1:], 3), levels(BTC, 1.01, 0.97)
+    ),
+    "fills of every kind in every twelfth candle": CandleChart(
+        "BTCUSDT 1d", SUBTITLE, HOUR_MS, BTC, crowd(BTC[::12], 5)
+    ),
+    "a dozen fills of every kind in every candle": CandleChart(
+        "BTCUSDT 1d", SUBTITLE, HOUR_MS, BTC, crowd(BTC, 12), levels(BTC, 1.01, 0.97)
+    ),
+    "still forming": FormingChart(
+        "1000PEPEUSDT 15m", LONG_SUBTITLE, 900_000, BTC, markers(BTC, 8), levels(BTC, 1.01, 0.97)
     ),
     "small prices": CandleChart(
         "DOGEUSDT 15m", SUBTITLE, 900_000, DOGE, markers(DOGE, 3), levels(DOGE, 1.015, 0.94)
@@ -130,6 +161,99 @@ def test_no_text_lies_on_text_or_leaves_the_picture(
         assert box.x0 >= 0 and box.x1 <= WIDTH and box.y0 >= 0 and box.y1 <= HEIGHT, text
     for first, second in combinations(texts, 2):
         assert not boxes[first].overlaps(boxes[second]), (first, second)
+
+
+@pytest.mark.parametrize("name", CANDLE_CHARTS)
+def test_no_marker_lies_on_a_candle_on_a_marker_or_on_an_edge(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axes, placed = _fitted(name, tmp_path, monkeypatch)
+    panel = axes.get_window_extent()
+    boxes = [_triangle(each) for each in placed]
+    for first, second in combinations(boxes, 2):
+        assert not first.overlaps(second)
+    chart = CANDLE_CHARTS[name]
+    assert isinstance(chart, CandleChart)
+    for each, box in zip(placed, boxes, strict=True):
+        assert box.x0 >= 0 and box.x1 <= panel.width and box.y0 >= 0 and box.y1 <= panel.height
+        for x, candle in enumerate(chart.candles):
+            column, low = charts._pixel(axes, x, candle.low)
+            _, high = charts._pixel(axes, x, candle.high)
+            assert not (box.x0 < column < box.x1 and box.y0 < high and low < box.y1), each
+
+
+def test_fills_of_one_side_and_kind_in_one_candle_share_a_marker_with_their_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "one candle with fills of every kind"
+    _, placed = _fitted(name, tmp_path, monkeypatch)
+    assert [(each.group.side, each.group.is_entry, each.group.count) for each in placed] == [
+        (side, is_entry, 3) for side in Side for is_entry in (True, False)
+    ]
+    assert [each.words[0].text for each in placed] == ["x3"] * 4
+
+
+def test_where_counts_have_no_room_the_picture_says_how_many_fills_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = _drawn("a dozen fills of every kind in every candle", tmp_path, monkeypatch)
+    assert "5,760 fills" in [text.get_text() for text in _texts(figure)]
+
+
+def test_the_time_range_stands_whole_and_a_long_badge_loses_its_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = _drawn("still forming", tmp_path, monkeypatch)
+    words = [text.get_text() for text in figure.texts]
+    assert "2026-03-24 00:00 to 2026-07-21 17:00 UTC · newest 5,000 fills" in words
+    (badge,) = [word for word in words if word.startswith("PAPER - replay of bybit")]
+    assert "…" in badge and badge.endswith("(86,604 candles)")
+    assert "forming" in words
+
+
+@pytest.mark.parametrize("name", ["position", "still forming", "a month"])
+def test_what_says_how_to_read_the_picture_is_large_enough_for_a_phone(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [text.get_fontsize() for text in _drawn(name, tmp_path, monkeypatch).texts]
+    assert all(float(size) * charts.DPI / 72 >= 26 for size in sizes)
+
+
+def test_only_the_candle_still_forming_is_hollow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hollow(name: str) -> int:
+        panel = _drawn(name, tmp_path, monkeypatch).axes[0]
+        bodies = [each for each in panel.collections if isinstance(each, PolyCollection)]
+        background = to_rgba(charts.BACKGROUND)
+        return sum(tuple(color) == background for each in bodies for color in each.get_facecolor())
+
+    assert (hollow("position"), hollow("still forming")) == (0, 1)
+
+
+def _drawn(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
+    figures: list[Figure] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(charts, "FigureCanvasAgg", _remembering(figures))
+        draw(CHARTS[name], tmp_path / "a.png")
+    return figures[0]
+
+
+def _fitted(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Axes, list[charts.Placed]]:
+    """The panel of a chart's candles, and the markers as they were drawn there."""
+    drawn: list[tuple[Axes, list[charts.Placed]]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(charts, "_draw_markers", lambda *drawing: drawn.append(drawing))
+        draw(CHARTS[name], tmp_path / "a.png")
+    return drawn[0]
+
+
+def _triangle(placed: charts.Placed) -> Bbox:
+    half = placed.size.marker_px / 2
+    x, y = placed.x, placed.y
+    return Bbox.from_extents(x - half, y - half, x + half, y + half)
 
 
 def _remembering(figures: list[Figure]) -> object:

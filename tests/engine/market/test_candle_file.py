@@ -93,11 +93,11 @@ def test_parquet_gives_the_same_bars(tmp_path):
         read_candles(path)
 
 
-def test_without_pyarrow_parquet_names_the_extra(tmp_path, monkeypatch):
+def test_without_pyarrow_parquet_names_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     path = tmp_path / "BTCUSDT.parquet"
     path.touch()
-    with pytest.raises(BadSettings, match=re.escape("pip install 'countersign[parquet]'")):
+    with pytest.raises(BadSettings, match="-m pip install pyarrow"):
         read_candles(path)
 
 

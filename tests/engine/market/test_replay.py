@@ -54,14 +54,22 @@ def test_a_file_given_twice_is_read_once(write_csv, clock):
     assert market.remarks() == [ASSUMED.format("BTCUSDT")]
 
 
-def test_the_name_tells_one_set_of_files_from_another(write_csv, clock):
+def test_the_name_tells_recordings_apart_by_their_beginning_not_by_their_files(write_csv, clock):
     btc, eth = (write_csv(f"{symbol}USDT.csv", rows(0, 1)) for symbol in ("BTC", "ETH"))
     rates = write_csv("BTCUSDT_funding_8h.csv", [[START, "0.1"]], "ts,funding_rate")
     both = open_replay(f"{btc},{eth}", 0, clock).name
     assert re.fullmatch(r"replay[0-9a-f]{8}", both)
-    assert open_replay(f"{eth},{btc},{rates}", 0, clock).name == both
-    assert open_replay(f"{btc}", 0, clock).name != both
-    assert open_replay(f"{btc}", 0, clock).name == "replay053b2323"
+    assert open_replay(f"{eth},{btc}", 0, clock).name == both
+    assert open_replay(f"{eth},{btc},{rates}", 0, clock).name != both
+    alone = open_replay(f"{btc}", 0, clock).name
+    assert alone != both
+    renamed = write_csv("march_BTCUSDT.csv", rows(0, 1))
+    assert open_replay(f"{renamed}", 0, clock).name == alone
+
+
+def test_a_recording_that_has_grown_keeps_its_name(write_csv, clock):
+    short = open_replay(str(write_csv("BTCUSDT.csv", rows(*range(100)))), 0, clock).name
+    assert open_replay(str(write_csv("BTCUSDT.csv", rows(*range(150)))), 0, clock).name == short
 
 
 @pytest.mark.parametrize(

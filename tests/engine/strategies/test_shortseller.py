@@ -255,6 +255,11 @@ def test_it_puts_its_last_bar_into_words():
     states, _ = run([*closes(*CALM), *closes(90.0, start_at=T0 + 5 * FIVE)], SMALL)
     bar = closes(90.0)[0]
     told = {c.name: c for c in STRATEGY.explain(SMALL, states[-1], bar)}
-    assert list(told) == ["below EMA 2", "below EMA 4", "crosses today"]
+    assert list(told) == [
+        "below EMA 2",
+        "below EMA 4",
+        "crossed an average on this bar",
+        "crosses today",
+    ]
     assert all(condition.holds for condition in told.values())
     assert told["crosses today"].detail == "1 of 12"
