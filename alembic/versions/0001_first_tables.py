@@ -305,6 +305,10 @@ TRIGGERS = {
         " BEGIN SELECT RAISE(ABORT, 'audit rows are never changed'); END",
         "CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit"
         " BEGIN SELECT RAISE(ABORT, 'audit rows are never changed'); END",
+        # REPLACE deletes without asking the trigger above.
+        "CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit"
+        " WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq)"
+        " BEGIN SELECT RAISE(ABORT, 'audit rows are never changed'); END",
         "CREATE TRIGGER fills_no_update BEFORE UPDATE ON fills"
         " BEGIN SELECT RAISE(ABORT, 'fills rows are never changed'); END",
     ),

@@ -51,6 +51,10 @@ class Database(Protocol):
         """Run `transaction` beside the writer."""
         ...
 
+    async def check(self) -> None:
+        """Raise Broken where the stored data are damaged, as far as can be told quickly."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -103,10 +107,26 @@ class SqliteDatabase:
     async def read(self, transaction: Transaction[T]) -> T:
         return await self._reader.run(transaction)
 
+    async def check(self) -> None:
+        try:
+            found = await self._reader.run(_quick_check)
+        except Broken as error:
+            found = str(error)
+        if found != "ok":
+            raise Broken(
+                f"the database is damaged ({' '.join(found.split())}). Put a backup in its place, "
+                "and remove the files beside it that end in -wal and -shm."
+            )
+
     async def close(self) -> None:
         # The writer last: the last connection to leave folds the log into the database.
         await self._reader.close()
         await self._writer.close()
+
+
+def _quick_check(connection: Connection) -> str:
+    found: str = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    return found
 
 
 class _Lane:
@@ -178,6 +198,9 @@ class PostgresDatabase:
 
     async def read(self, transaction: Transaction[T]) -> T:
         return await _transact(self._reader, transaction)
+
+    async def check(self) -> None:
+        """A server checks its own pages."""
 
     async def close(self) -> None:
         await self._reader.dispose()

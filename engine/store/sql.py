@@ -35,10 +35,12 @@ _INSERT: dict[str, Callable[[Table], Any]] = {
 async def open_store(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> "SqlStore":
     """Open the database at `url` and bring its tables up to date.
 
-    Raises BadSettings for a URL or a database that this program can't work with.
+    Raises BadSettings for a URL or a database that this program can't work with, Broken for
+    a file that is damaged.
     """
     database = open_database(url, busy_timeout_s)
     try:
+        await database.check()
         await bring_to_head(database)
     except BaseException:
         await database.close()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.audit import GENESIS, Act, AuditHead, AuditRow, Chain, head_of
+from engine.audit import GENESIS, Act, AuditHead, AuditRow, Chain, broken_end, head_of
 from tests.engine.conftest import T0
 
 KEY = b"the key of these tests"
@@ -139,3 +139,20 @@ def test_nothing_sealed_leaves_the_chain_where_it_is():
     made = Chain(KEY, None)
     made.advance(made.seal([]))
     assert made.seal(ACTS[:1])[0].seq == 1
+
+
+def test_an_end_that_fits_its_head_holds():
+    rows, head = chain()
+    assert broken_end(rows[-1], head, KEY) == ""
+    assert broken_end(None, None, KEY) == ""
+
+
+def test_a_cut_tail_shows_at_the_next_start():
+    rows, head = chain()
+    assert "ends at row 2, but its sealed head is of row 4" in broken_end(rows[1], head, KEY)
+    assert "missing" in broken_end(None, head, KEY)
+
+
+def test_another_key_does_not_open_the_chain():
+    rows, head = chain()
+    assert "was not sealed with this key" in broken_end(rows[-1], head, b"another key")

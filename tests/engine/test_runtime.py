@@ -153,6 +153,8 @@ class World:
     log: list[object] = field(default_factory=list)
     clock: FakeClock = field(default_factory=FakeClock)
 
+    killed: str = ""
+
     def __post_init__(self) -> None:
         self.store = WatchedStore(self.log)
 
@@ -174,7 +176,7 @@ class Process:
         bots = world.bots()
         self.world = world
         self.market = ListMarket(world.candles)
-        rules = {symbol: MAJORS[symbol] for b in bots for symbol in b.symbols}
+        rules = {symbol: MAJORS[symbol] for symbol in (BTC, "ETHUSDT", "SOLUSDT")}
         frictions = PaperSettings(slippage_max=0.0005, partial_fills=True)
         books = [
             PaperBook(b.account, b.capital, frictions, rules, self.market.funding_rate)
@@ -184,7 +186,14 @@ class Process:
         self.exchange.log = world.log
         self.core = Core(bots, rules, BAR, "paper", "test")
         self.runtime = Runtime(
-            self.core, world.store, self.exchange, self.market, world.clock, KEY, "1.0"
+            self.core,
+            world.store,
+            self.exchange,
+            self.market,
+            world.clock,
+            KEY,
+            "1.0",
+            killed=lambda: world.killed,
         )
 
     async def start(self) -> "Process":
@@ -603,6 +612,53 @@ async def test_books_that_differ_from_the_fills_halt_the_desk(old, new, words):
         n for b in world.store.commits for n in b.notices if n.kind is NoticeKind.DESK_HALTED
     ]
     assert ACCOUNT in notice.text
+
+
+async def test_an_exchange_that_holds_something_else_halts_the_desk():
+    world = await holding()
+    row = (await world.store.states())[f"paper:{ACCOUNT}"]
+    body = row.body.replace('"quantity":"-0.083"', '"quantity":"-0.082"', 1)
+    epoch = await world.store.take_epoch("a meddler")
+    await world.store.commit(Commit(epoch, states=[StateRow(row.key, row.version, body)]))
+    process = await world.process().start()
+    assert "not what the exchange holds" in process.runtime.view().halted
+
+
+async def test_an_audit_whose_tail_was_cut_halts_the_desk():
+    world = await holding()
+    del world.store.audit[max(world.store.audit)]
+    process = await world.process().start()
+    assert "sealed head" in process.runtime.view().halted
+
+
+async def test_a_position_whose_symbol_left_the_settings_is_named_and_still_protected():
+    world = await holding()
+    world.bots = lambda: [bot(puppet(), symbols=("ETHUSDT",))]
+    world.candles = [*world.candles, closed(bar(20, 60_000)), closed(bar(21, 60_000, high=90_000))]
+    process = await world.process().start()
+    assert [stray.symbol for stray in process.runtime.strays()] == [BTC]
+    await process.run()
+    assert process.runtime.strays() == []
+    [trade] = await world.store.recent(Trade)
+    assert trade.close_reason in ("stop_loss", "liquidation")
+
+
+async def test_a_pulled_plug_stops_the_next_entry_and_no_exit():
+    world = await holding()
+    world.killed = "the file KILLED is there"
+    more = [
+        closed(bar(20, 60_000, volume=LEAVE_NOW)),
+        closed(bar(21, 60_000)),
+        closed(bar(34, 60_000, volume=SELL_NOW)),
+        closed(bar(35, 60_000)),
+    ]
+    world.candles = [*world.candles, *more]
+    process = await world.process().start()
+    await process.run()
+    [trade] = await world.store.recent(Trade)
+    assert trade.close_reason == "ma_exit"
+    assert process.runtime.view().positions == ()
+    assert process.runtime.view().halted == "the file KILLED is there"
 
 
 async def test_a_halted_desk_still_leaves_its_positions():

@@ -121,6 +121,30 @@ def test_a_second_console_attaches_to_the_running_desk(
     assert program.rows("SELECT MAX(epoch) FROM epoch") == [(1,)]
 
 
+def test_settings_that_take_no_effect_on_old_books_are_told(program: Program) -> None:
+    program.settings |= {"MARKET": "simulated:1", "MARKET_SPEED": "0"}
+    program.say("/wait")
+    (program.folder / "countersign.toml").write_text(
+        "[[bots]]\nid = 'shortseller_001'\nstrategy = 'shortseller'\n"
+        "symbols = ['BTCUSDT']\ncapital = 500\n"
+    )
+
+    done = program.run("console", typed="/portfolio\n")
+
+    assert done.returncode == 0
+    assert "capital 500 is set, but its books were opened with 10000" in done.stderr
+
+
+def test_a_data_folder_that_can_not_be_used_is_named(program: Program) -> None:
+    program.data.write_text("a file, not a folder")
+
+    done = program.run("console", typed="/status\n")
+
+    assert done.returncode == 2
+    assert "DATA_DIR" in done.stderr
+    assert str(program.data) in done.stderr
+
+
 def test_the_pause_is_kept_over_a_kill(program: Program, candle_folder: Path) -> None:
     replay_slowly(program, candle_folder)
     desk = program.start("run")

@@ -75,6 +75,19 @@ def test_the_same_candles_give_the_same_facts_to_the_last_digit(
     assert facts(program) == facts(unbroken)
 
 
+def test_the_names_of_the_files_change_nothing(
+    unbroken: Program, program: Program, candle_folder: Path, tmp_path: Path
+) -> None:
+    renamed = tmp_path / "renamed"
+    renamed.mkdir()
+    for file in candle_folder.iterdir():
+        (renamed / f"spring_{file.name}").write_bytes(file.read_bytes())
+
+    replaying(program, renamed).say("/wait")
+
+    assert facts(program) == facts(unbroken)
+
+
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
 def test_a_desk_killed_in_between_ends_with_the_same_facts(
     unbroken: Program, program: Program, candle_folder: Path, share: float

@@ -90,6 +90,31 @@ async def test_what_is_kept_for_ever_can_not_be_changed(
     assert await database.read(rows) == ["kept", Decimal(100)]
 
 
+async def test_an_audit_row_can_not_be_put_in_the_place_of_another(path: Path) -> None:
+    url = f"sqlite:///{path}"
+    await filled(url)
+    database = open_database(url)
+    forged = "REPLACE INTO audit SELECT seq, ts, actor, action, 'forged', prev, mac FROM audit"
+    try:
+        with pytest.raises(Broken, match="never changed"):
+            await database.write(lambda c: c.exec_driver_sql(forged))
+    finally:
+        await database.close()
+
+
+async def test_a_damaged_file_is_refused_before_anything_is_written(path: Path) -> None:
+    await filled(f"sqlite:///{path}")
+    with closing(path) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        root = "SELECT rootpage FROM sqlite_master WHERE name = 'fills'"
+        (page,) = connection.execute(root).fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * 64)
+    with pytest.raises(Broken, match=r"damaged.*backup"):
+        await open_store(f"sqlite:///{path}")
+
+
 async def test_the_audit_can_not_be_truncated(postgres_url: str) -> None:
     await filled(postgres_url)
     database = open_database(postgres_url)
