@@ -1,7 +1,6 @@
 """The market as it is: prices and charts."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.candle import DAY_MS, HOUR_MS, Aggregator, Candle, timeframe_ms, timeframe_name
@@ -35,11 +34,6 @@ FILLS_MAX = 5_000
 CHART_TIMEFRAME = "1h"
 # Offered as buttons beneath a chart, as far as the market has them.
 CHART_BUTTONS = ("5m", "15m", "1h", "4h", "1d")
-
-
-@dataclass(frozen=True, slots=True)
-class FormingChart(CandleChart):
-    """A chart whose last candle has not closed: what its short bars have made of it so far."""
 
 
 @command("price")
@@ -87,14 +81,15 @@ async def chart(
     )
     notes = [f"newest {FILLS_MAX:,} fills"] if len(fills) > FILLS_MAX else []
     held = [item for item in view.positions if item.position.symbol == symbol]
-    kind = FormingChart if until < candles[-1].ts + interval else CandleChart
-    picture = kind(
+    forming = until < candles[-1].ts + interval
+    picture = CandleChart(
         title=f"{symbol} {timeframe}",
         subtitle=" · ".join([_range(candles, until), *notes, desk.badge]),
         interval=interval,
         candles=tuple(candles),
         markers=_markers(view, symbol, fills[-FILLS_MAX:]),
         levels=tuple(level for item in held for level in _levels(desk, item)),
+        forming_until=until if forming else None,
     )
     others = [name for name in CHART_BUTTONS if name in timeframes(desk) and name != timeframe]
     buttons = (Button(name, f"/chart {symbol} {name}") for name in others)

@@ -112,7 +112,10 @@ class Marker:
 
 @dataclass(frozen=True, slots=True)
 class CandleChart:
-    """Candles with fills and levels; `levels` are (name, price)."""
+    """Candles with fills and levels; `levels` are (name, price).
+
+    `forming_until` is set where the last candle has not closed: how far (UTC ms) it is known.
+    """
 
     title: str
     subtitle: str
@@ -120,6 +123,7 @@ class CandleChart:
     candles: tuple[Candle, ...]
     markers: tuple[Marker, ...] = ()
     levels: tuple[tuple[str, float], ...] = ()
+    forming_until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ def _name(picture: Picture) -> str:
     """The same picture has the same name: what it shows, and until when (UTC ms)."""
     match picture:
         case CandleChart(title, _, interval, candles):
-            words = [title.split()[0], timeframe_name(interval), candles[-1].ts + interval]
+            until = picture.forming_until or candles[-1].ts + interval
+            words = [title.split()[0], timeframe_name(interval), until]
         case EquityChart(title, _, points):
             words = [title.split()[0], points[0][0], points[-1][0]]
     name = "-".join(str(word) for word in words).lower()

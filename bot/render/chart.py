@@ -25,7 +25,6 @@ from matplotlib.transforms import Bbox
 from bot.render import decimals
 from engine.candle import DAY_MS, HOUR_MS, MINUTE_MS, Candle
 from engine.order import Side
-from handlers.market import FormingChart
 from handlers.reply import CandleChart, EquityChart
 
 WIDTH, HEIGHT, DPI = 1080, 960, 100
@@ -157,7 +156,7 @@ def _is_letter(character: str) -> bool:
 
 def _draw_candles(figure: Figure, chart: CandleChart) -> None:
     candles = chart.candles
-    forming = isinstance(chart, FormingChart)
+    forming = chart.forming_until is not None
     groups = _groups(chart)
     axes = _panel(figure, CANDLES_BOX)
     volume = _panel(figure, VOLUME_BOX)

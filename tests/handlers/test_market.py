@@ -7,7 +7,7 @@ import pytest
 from engine.candle import HOUR_MS, Candle, timeframe_ms
 from engine.desk import Desk
 from engine.order import Fill, Side
-from handlers.market import CHART_CANDLES, FILLS_MAX, FormingChart
+from handlers.market import CHART_CANDLES, FILLS_MAX
 from handlers.reply import Button, CandleChart, Chart, Percent, Price, Reply
 from tests.handlers.desks import (
     BAR,
@@ -108,7 +108,7 @@ async def test_a_chart_ends_with_the_last_price_in_a_candle_still_forming(
 ) -> None:
     interval = timeframe_ms(timeframe)
     chart = _chart(await say(desk, f"/chart btc {timeframe}"))
-    assert isinstance(chart, FormingChart)
+    assert chart.forming_until is not None
     *closed, forming = chart.candles
     now, last = desk.view().market_time, desk.view().prices[BTC]
     assert closed == await desk.candles(BTC, interval, CHART_CANDLES - 1)
@@ -127,7 +127,7 @@ async def test_where_the_last_candle_has_just_closed_none_is_forming(open_desk: 
     desk = await open_desk(ScriptedMarket({BTC: course(100_000.0, [(24, 5.0)])}))
     for timeframe, count in (("5m", 24), ("1h", 2)):
         chart = _chart(await say(desk, f"/chart btc {timeframe}"))
-        assert not isinstance(chart, FormingChart)
+        assert chart.forming_until is None
         assert len(chart.candles) == count
         assert chart.candles[-1].close == desk.view().prices[BTC]
 
@@ -137,7 +137,7 @@ async def test_before_the_first_long_candle_has_closed_the_chart_shows_it_formin
 ) -> None:
     desk = await open_desk(ScriptedMarket({BTC: course(100_000.0, [(24, 5.0)])}))
     chart = _chart(await say(desk, "/chart btc 1d"))
-    assert isinstance(chart, FormingChart)
+    assert chart.forming_until is not None
     assert [candle.close for candle in chart.candles] == [desk.view().prices[BTC]]
     assert chart.subtitle.startswith("2025-01-01 00:00 to 2025-01-01 02:00 UTC")
 

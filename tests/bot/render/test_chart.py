@@ -20,7 +20,6 @@ from bot.render import chart as charts
 from bot.render.chart import HEIGHT, TAG_HEIGHT_PX, WIDTH, draw
 from engine.candle import DAY_MS, HOUR_MS, Candle
 from engine.order import Side
-from handlers.market import FormingChart
 from handlers.reply import CandleChart, EquityChart, Marker
 
 # 2026-07-21 16:00 UTC
@@ -103,8 +102,14 @@ CANDLE_CHARTS = {
     "a dozen fills of every kind in every candle": CandleChart(
         "BTCUSDT 1d", SUBTITLE, HOUR_MS, BTC, crowd(BTC, 12), levels(BTC, 1.01, 0.97)
     ),
-    "still forming": FormingChart(
-        "1000PEPEUSDT 15m", LONG_SUBTITLE, 900_000, BTC, markers(BTC, 8), levels(BTC, 1.01, 0.97)
+    "still forming": CandleChart(
+        "1000PEPEUSDT 15m",
+        LONG_SUBTITLE,
+        900_000,
+        BTC,
+        markers(BTC, 8),
+        levels(BTC, 1.01, 0.97),
+        forming_until=BTC[-1].ts + 300_000,
     ),
     "small prices": CandleChart(
         "DOGEUSDT 15m", SUBTITLE, 900_000, DOGE, markers(DOGE, 3), levels(DOGE, 1.015, 0.94)
