@@ -14,8 +14,8 @@ TOUR = """Welcome to Countersign: a trading desk that you run by typing.
 
   On these invented prices it made {net:+,.2f} USDT net in {trades} trades:
   {realized:+,.2f} by price, {fees:,.2f} paid in fees, {funding:+,.2f} of funding. On Bybit's
-  real BTC candles of ten months it lost 39 %: its fees ate its gains. Try a
-  strategy on real candles (MARKET=replay:PATH) before you believe in it.
+  real BTC candles of ten months it lost about 40 %, two thirds of it in fees. Try
+  a strategy on real candles (MARKET=replay:PATH) before you believe in it.
 
   Try    /status   /positions   /chart BTC   /pnl   /why BTC
          /bot pause {bot}
