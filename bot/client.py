@@ -14,7 +14,7 @@ from typing import Any, TextIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from bot.door import Answered, Hello, Welcome, connect, encode
+from bot.door import WIDTH_MAX, WIDTH_MIN, Answered, Hello, Welcome, connect, encode
 from bot.terminal import Terminal, commands, leaves
 from engine.errors import Unreachable
 from handlers.dispatch import LINE_MAX
@@ -25,7 +25,6 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 INPUT_BYTES_MAX = 64 * 1024
 READ_BYTES = 64 * 1024
 WIDTH_UNKNOWN = 100
-WIDTH_MIN, WIDTH_MAX = 20, 1000
 
 GONE = "The desk went away. What it had begun is stored; start it again to go on."
 LET_GO = "No longer waiting. The desk carries on with it."

@@ -50,6 +50,9 @@ TOO_LONG = f"A line has at most {LINE_BYTES_MAX:,} bytes."
 STRANGER = "This desk answers to the user who runs it, and to nobody else."
 CROWDED = f"This desk has {CLIENTS_MAX} consoles open already. Close one first."
 
+# What a client may say its terminal's width is, in characters.
+WIDTH_MIN, WIDTH_MAX = 20, 1000
+
 log = structlog.get_logger()
 
 
@@ -62,7 +65,7 @@ class Hello:
 
     format: Literal["text", "json"] = "text"
     color: bool = False
-    width: Annotated[int, Field(ge=20, le=1000)] = 100
+    width: Annotated[int, Field(ge=WIDTH_MIN, le=WIDTH_MAX)] = 100
     notices: bool = False
     newcomer: bool = False
 

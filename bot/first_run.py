@@ -18,7 +18,8 @@ PATIENCE_MS = 3 * DAY_MS
 
 
 class History:
-    """Runs the market at full speed up to `until` (ms), then at `speed`."""
+    """Runs the market at full speed for HISTORY_MS from `since` (ms) and on to the next entry,
+    then at `speed`."""
 
     def __init__(
         self,

@@ -19,7 +19,8 @@ TOUR = """Welcome to Countersign: a trading desk that you run by typing.
 
   Try    /status   /positions   /chart BTC   /pnl   /why BTC
          /bot pause {bot}
-  Chat   `countersign doctor` walks you through connecting Telegram and Discord.
+  Chat   Telegram and Discord come with a later version; `countersign doctor`
+         says how to prepare them: token, id, first admin, first message.
   Leave  Ctrl-D. The desk in this window ends with it; `countersign run` keeps
          one going without a window.
 """

@@ -127,22 +127,7 @@ def _attribute(memory: Memory, execution: Execution, order: Order | None) -> Fil
             raise Broken(f"execution {execution.exec_id} has neither an order nor a trigger")
         bot_id, reason = bot.bot_id, execution.trigger
         our_id = client_order_id(bot_id, reason, execution.ts)
-    return Fill(
-        exec_id=execution.exec_id,
-        account=execution.account,
-        bot_id=bot_id,
-        symbol=execution.symbol,
-        order_id=execution.order_id,
-        client_order_id=our_id,
-        side=execution.side,
-        exec_price=execution.price,
-        exec_qty=execution.quantity,
-        exec_time=execution.ts,
-        commission=execution.fee,
-        is_maker=execution.is_maker,
-        exec_type=execution.exec_type,
-        close_reason=reason,
-    )
+    return execution.as_fill(bot_id, our_id, reason)
 
 
 def _fill_notices(

@@ -144,13 +144,13 @@ class Core:
         side = Side.BUY if signal.entry > 0 else Side.SELL
         reason = REASONS[int(signal.reason)]
         request = self._entry_request(slot, bar, ts)
-        results = risk.check(request)
+        refusal = risk.refusal(request)
         verdict: Approved | Denied
-        if results[-1].passed:
-            order = self._entry_order(slot, side, reason, bar.close, request.quantity, ts)
-            verdict = Approved(order, results)
+        if refusal:
+            verdict = Denied(refusal.gate, refusal.detail)
         else:
-            verdict = Denied(results[-1].gate, results[-1].detail, results)
+            order = self._entry_order(slot, side, reason, bar.close, request.quantity, ts)
+            verdict = Approved(order)
         effects.append(
             Record(self._decision(slot, Action.ENTRY, side, reason, bar.close, ts, verdict))
         )
@@ -173,7 +173,7 @@ class Core:
         order = replace(
             self._order(slot, side, reason, abs(position.quantity), ts), reduce_only=True
         )
-        verdict = Approved(order, ())
+        verdict = Approved(order)
         effects.append(Record(self._decision(slot, Action.EXIT, side, reason, price, ts, verdict)))
         self._submit(verdict, effects)
 

@@ -49,6 +49,10 @@ class Executed:
 
     execution: Execution
 
+    @property
+    def ts(self) -> int:
+        return self.execution.ts
+
 
 @dataclass(frozen=True, slots=True)
 class FundingSettled:
@@ -145,9 +149,9 @@ class DeskHalted:
     ts: int
 
 
-Event = (
-    CandleClosed
-    | OrderAccepted
+# All that is kept in the journal.
+Journaled = (
+    OrderAccepted
     | OrderRejected
     | OrderCanceled
     | Executed
@@ -161,3 +165,4 @@ Event = (
     | DeskStopped
     | DeskHalted
 )
+Event = CandleClosed | Journaled

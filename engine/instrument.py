@@ -10,6 +10,11 @@ from math import ceil, floor
 ROUNDING_SLACK = 1e-9
 
 
+def exact(price: float) -> Decimal:
+    """A price as its shortest text: what the candle gave, without the binary tail."""
+    return Decimal(repr(price))
+
+
 @dataclass(frozen=True, slots=True)
 class Instrument:
     """Trading rules of one linear perpetual, in the units of the exchange.

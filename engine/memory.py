@@ -12,11 +12,10 @@ from pydantic import TypeAdapter
 
 from engine.bot import Bot, BotStatus
 from engine.candle import Aggregator, Candle
-from engine.errors import BadSettings
-from engine.instrument import Instrument
+from engine.instrument import Instrument, exact
 from engine.ledger import Ledger
 from engine.order import ZERO, Fill, Order
-from engine.ports import StateRow
+from engine.ports import StateRow, stored
 from engine.position import Position
 
 STATE_VERSION = 1
@@ -199,7 +198,7 @@ class Memory:
 
     def mark(self, symbol: str) -> Decimal:
         """The last price, exactly as the candle gave it."""
-        return Decimal(repr(self.desk.prices[symbol]))
+        return exact(self.desk.prices[symbol])
 
     def held(self, account: str) -> Iterator[Position]:
         positions = self.accounts[account].positions.values()
@@ -270,16 +269,3 @@ class Memory:
             slot.opened_at = position.opened_at if position else 0
         for fill in executed:
             self.see(fill.account, fill.exec_id)
-
-
-def stored(states: Mapping[str, StateRow], key: str, version: int) -> str | None:
-    """The body of a state row; raises BadSettings for one that a newer version wrote."""
-    row = states.get(key)
-    if row is None:
-        return None
-    if row.version > version:
-        raise BadSettings(
-            f"state {key!r} has version {row.version}, made by a newer version of this program; "
-            f"this one knows up to {version}"
-        )
-    return row.body

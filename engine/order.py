@@ -240,6 +240,25 @@ class Execution:
     ts: int
     trigger: Reason | None = None
 
+    def as_fill(self, bot_id: str, client_order_id: str, reason: Reason) -> "Fill":
+        """The execution in somebody's books."""
+        return Fill(
+            exec_id=self.exec_id,
+            account=self.account,
+            bot_id=bot_id,
+            symbol=self.symbol,
+            order_id=self.order_id,
+            client_order_id=client_order_id,
+            side=self.side,
+            exec_price=self.price,
+            exec_qty=self.quantity,
+            exec_time=self.ts,
+            commission=self.fee,
+            is_maker=self.is_maker,
+            exec_type=self.exec_type,
+            close_reason=reason,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Fill:

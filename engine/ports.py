@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 from engine.audit import AuditHead, AuditRow
 from engine.candle import Candle
 from engine.effect import Cancel, Fact, Notice, Submit
-from engine.event import CandleClosed, Event
+from engine.errors import BadSettings
+from engine.event import CandleClosed, Journaled
 from engine.instrument import Instrument
 
 F = TypeVar("F", bound=Fact)
@@ -35,6 +36,19 @@ class StateRow:
     key: str
     version: int
     body: str
+
+
+def stored(states: Mapping[str, StateRow], key: str, version: int) -> str | None:
+    """The body of a state row; raises BadSettings for one that a newer version wrote."""
+    row = states.get(key)
+    if row is None:
+        return None
+    if row.version > version:
+        raise BadSettings(
+            f"state {key!r} has version {row.version}, made by a newer version of this program; "
+            f"this one knows up to {version}"
+        )
+    return row.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +186,11 @@ class Exchange(Protocol):
         """What the exchange holds: signed quantities by account and symbol, none that are 0."""
         ...
 
-    async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Event]:
+    async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Journaled]:
         """Send an instruction that is already stored, once, and say what became of it."""
         ...
 
-    def on_candle(self, candle: CandleClosed) -> Sequence[Event]:
+    def on_candle(self, candle: CandleClosed) -> Sequence[Journaled]:
         """What the bar did to resting orders and positions, where the exchange is simulated."""
         ...
 

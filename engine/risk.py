@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import takewhile
 
-from engine.instrument import Instrument
+from engine.instrument import Instrument, exact
 from engine.signal import GateResult
 from engine.strategies.sizing import Sizing, notional
 
@@ -37,7 +36,11 @@ class EntryRequest:
 
     @property
     def margin(self) -> Decimal:
-        return self.quantity * Decimal(repr(self.price)) / self.sizing.leverage
+        return self.value / self.sizing.leverage
+
+    @property
+    def value(self) -> Decimal:
+        return self.quantity * exact(self.price)
 
 
 def mode_and_kill(request: EntryRequest) -> GateResult:
@@ -81,7 +84,7 @@ def size(request: EntryRequest) -> GateResult:
 def instrument_limits(request: EntryRequest) -> GateResult:
     rules = request.instrument
     quantity = request.quantity
-    value = quantity * Decimal(repr(request.price))
+    value = request.value
     name = "instrument limits"
     if quantity < rules.quantity_min:
         return GateResult(name, False, f"{quantity} is below the minimum {rules.quantity_min}")
@@ -110,8 +113,6 @@ def verdicts(request: EntryRequest) -> tuple[GateResult, ...]:
     return tuple(gate(request) for gate in GATES)
 
 
-def check(request: EntryRequest) -> tuple[GateResult, ...]:
-    """The gates' answers up to and including the first that refuses."""
-    results = verdicts(request)
-    passed = tuple(takewhile(lambda result: result.passed, results))
-    return results[: len(passed) + 1]
+def refusal(request: EntryRequest) -> GateResult | None:
+    """The answer of the first gate that refuses; None when all let pass."""
+    return next((result for result in verdicts(request) if not result.passed), None)

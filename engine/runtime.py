@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -34,10 +35,9 @@ from engine.event import (
     DeskHalted,
     DeskStarted,
     DeskStopped,
-    Event,
-    Executed,
     Instructed,
     Instruction,
+    Journaled,
     MarketEnded,
     MarketRemarked,
     OrderRejected,
@@ -93,7 +93,7 @@ class Runtime:
         self._audit_key = audit_key
         self._version = version
         self._killed = killed
-        self._people: deque[Event] = deque()
+        self._people: deque[Journaled] = deque()
         self._notes: deque[CommandRun] = deque()
         self._candles: deque[CandleClosed] = deque()
         self._wake = asyncio.Event()
@@ -154,14 +154,17 @@ class Runtime:
         self._post(Instructed(instruction, actor, self._requests, self._clock.now()))
         return await answer
 
+    @property
+    def busy(self) -> bool:
+        """Whether so many commands wait for the audit that no other should be run."""
+        return len(self._notes) >= NOTES_MAX
+
     def note_command(self, actor: str, command: str, outcome: str) -> None:
         """Have a command written to the audit, with whatever is stored next.
 
-        Commands never stand in the way of candles or of instructions. Raises Refused when so
-        many came that the audit can't keep up.
+        Commands never stand in the way of candles or of instructions. Ask `busy` before one is
+        run: what was done is always noted.
         """
-        if len(self._notes) >= NOTES_MAX:
-            raise Refused(BUSY)
         self._notes.append(CommandRun(actor, command, outcome, self._clock.now()))
         self._wake.set()
 
@@ -246,7 +249,7 @@ class Runtime:
                 self._resumed.clear()
                 await self._resumed.wait()
 
-    def _post(self, event: Event) -> None:
+    def _post(self, event: Journaled) -> None:
         self._people.append(event)
         self._wake.set()
 
@@ -292,11 +295,11 @@ class Runtime:
                 return
         await self._clock.sleep(0)
 
-    async def _take(self, event: Event) -> None:
+    async def _take(self, event: Journaled) -> None:
         self._collect(event, self._core.step(event))
         await self._settle()
 
-    def _collect(self, event: Event, effects: list[Effect]) -> bool:
+    def _collect(self, event: Journaled, effects: list[Effect]) -> bool:
         self._commit.journal.append(_journal_row(event))
         return self._sort(effects)
 
@@ -336,7 +339,7 @@ class Runtime:
             if self._outgoing:
                 await self._store_turn()
 
-    async def _carry_out(self, instruction: Submit | Cancel) -> Sequence[Event]:
+    async def _carry_out(self, instruction: Submit | Cancel) -> Sequence[Journaled]:
         """Send an instruction, unless it opens a position and somebody has pulled the plug."""
         opens = isinstance(instruction, Submit) and not instruction.order.reduce_only
         if not (opens and (reason := self._killed())):
@@ -434,19 +437,14 @@ def _other_books(states: Mapping[str, StateRow]) -> list[str]:
     return [f"New books are opened for this market; those of {', '.join(others)} stay as they are."]
 
 
-def _amounts(quantities: dict[str, Any]) -> str:
+def _amounts(quantities: Mapping[str, Decimal]) -> str:
     return ", ".join(f"{symbol} {amount}" for symbol, amount in quantities.items()) or "none"
 
 
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
 
 
-def _journal_row(event: Event) -> JournalRow:
+def _journal_row(event: Journaled) -> JournalRow:
     kind = type(event)
     adapter = _ADAPTERS.get(kind) or _ADAPTERS.setdefault(kind, TypeAdapter(kind))
-    ts = event.execution.ts if isinstance(event, Executed) else _ts(event)
-    return JournalRow(ts, kind.__name__, adapter.dump_json(event).decode())
-
-
-def _ts(event: Any) -> int:
-    return int(event.ts)
+    return JournalRow(event.ts, kind.__name__, adapter.dump_json(event).decode())

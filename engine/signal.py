@@ -22,10 +22,10 @@ class GateResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """An order that every gate let pass; only this can be submitted."""
+    """An order cleared to be submitted, and only this can be: an entry that every gate let pass,
+    or a reduction, which meets none."""
 
     order: Order
-    results: tuple[GateResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,6 @@ class Denied:
 
     gate: str
     detail: str
-    results: tuple[GateResult, ...]
 
 
 @dataclass(frozen=True, slots=True)

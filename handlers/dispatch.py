@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from engine.errors import CountersignError, Refused
+from engine.runtime import BUSY
 from handlers.command import Command, Context, find, parse
 from handlers.reply import Reply
 
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 
 async def dispatch_line(context: Context, line: str) -> Reply:
     """Answer a typed line such as `/chart BTC 1h`; the slash may be left out."""
+    if context.desk.runtime.busy:
+        return Reply(error=BUSY, badge=context.desk.badge)
     if len(line) > LINE_MAX:
         return _refuse(context, line, f"A command has at most {LINE_MAX} characters.")
     words = line.strip().removeprefix("/").split()

@@ -17,17 +17,16 @@ from engine.candle import HOUR_MS, Candle
 from engine.effect import Cancel, Submit
 from engine.event import (
     CandleClosed,
-    Event,
     Executed,
     FundingSettled,
+    Journaled,
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
     StopMoved,
 )
-from engine.instrument import Instrument
+from engine.instrument import Instrument, exact
 from engine.ledger import Ledger
-from engine.memory import stored
 from engine.order import (
     ZERO,
     ExecType,
@@ -38,7 +37,7 @@ from engine.order import (
     Reason,
     Side,
 )
-from engine.ports import StateRow
+from engine.ports import StateRow, stored
 from engine.position import Position, apply
 from engine.strategies import exits
 
@@ -129,7 +128,7 @@ class PaperBook:
         """Symbols with a position or a resting order."""
         return frozenset(self._busy)
 
-    def step(self, event: Submit | Cancel | CandleClosed) -> Sequence[Event]:
+    def step(self, event: Submit | Cancel | CandleClosed) -> Sequence[Journaled]:
         """Take one instruction or bar, remember what it changes, return the answers."""
         if type(event) is CandleClosed:
             return self._on_candle(event)
@@ -140,7 +139,7 @@ class PaperBook:
 
     # -- instructions --------------------------------------------------------------------
 
-    def _on_submit(self, order: Order) -> Sequence[Event]:
+    def _on_submit(self, order: Order) -> Sequence[Journaled]:
         refusal = self._refusal(order)
         if refusal:
             return (OrderRejected(self.account, order.order_link_id, refusal, order.created_at),)
@@ -179,7 +178,7 @@ class PaperBook:
             return f"insufficient margin: needs {needed:.2f}, {free:.2f} is free"
         return ""
 
-    def _on_cancel(self, event: Cancel) -> Sequence[Event]:
+    def _on_cancel(self, event: Cancel) -> Sequence[Journaled]:
         order = self.state.orders.pop(event.order_link_id, None)
         if order is None:
             return ()
@@ -193,7 +192,7 @@ class PaperBook:
         equity = state.ledger.balance
         bound = ZERO
         for position in state.positions.values():
-            equity += position.unrealized(_decimal(state.prices[position.symbol]))
+            equity += position.unrealized(exact(state.prices[position.symbol]))
             bound += position.margin
         for order in state.orders.values():
             if not order.reduce_only:
@@ -201,7 +200,7 @@ class PaperBook:
         return equity - bound
 
     def _needed_margin(self, order: Order) -> Decimal:
-        price = order.price or order.trigger_price or _decimal(self.state.prices[order.symbol])
+        price = order.price or order.trigger_price or exact(self.state.prices[order.symbol])
         notional = order.remaining * price
         return notional / order.leverage + notional * self._settings.taker_fee
 
@@ -214,10 +213,10 @@ class PaperBook:
 
     # -- a bar ---------------------------------------------------------------------------
 
-    def _on_candle(self, event: CandleClosed) -> Sequence[Event]:
+    def _on_candle(self, event: CandleClosed) -> Sequence[Journaled]:
         symbol, candle = event.symbol, event.candle
         state = self.state
-        answers: list[Event] = []
+        answers: list[Journaled] = []
         if symbol in self._busy:
             answers.extend(self._settle_funding(symbol, candle))
             intrabar = self._match_orders(symbol, candle, event.closed_at, answers)
@@ -231,13 +230,13 @@ class PaperBook:
     def _resting(self, symbol: str) -> list[Order]:
         return [order for order in self.state.orders.values() if order.symbol == symbol]
 
-    def _settle_funding(self, symbol: str, candle: Candle) -> Iterable[Event]:
+    def _settle_funding(self, symbol: str, candle: Candle) -> Iterable[Journaled]:
         """One payment for each settlement stamp after the last bar's open, up to this one's."""
         last = self.state.opens.get(symbol, candle.ts)
         stamp = last - last % FUNDING_EVERY_MS + FUNDING_EVERY_MS
         while stamp <= candle.ts and symbol in self.state.positions:
             price = candle.open if stamp == candle.ts else self.state.prices[symbol]
-            yield self._fund(symbol, stamp, _decimal(price))
+            yield self._fund(symbol, stamp, exact(price))
             stamp += FUNDING_EVERY_MS
 
     def _fund(self, symbol: str, stamp: int, price: Decimal) -> FundingSettled:
@@ -250,7 +249,7 @@ class PaperBook:
         return FundingSettled(self.account, symbol, stamp, amount, rate, price, position.quantity)
 
     def _match_orders(
-        self, symbol: str, candle: Candle, closed_at: int, answers: list[Event]
+        self, symbol: str, candle: Candle, closed_at: int, answers: list[Journaled]
     ) -> bool:
         """Fill what the bar fills; whether a position was opened inside the bar."""
         intrabar = False
@@ -312,7 +311,7 @@ class PaperBook:
             symbol=order.symbol,
             side=order.side,
             quantity=quantity,
-            price=_decimal(price) if maker else self._slipped(order, quantity, price),
+            price=exact(price) if maker else self._slipped(order, quantity, price),
             maker=maker,
             ts=ts,
             order=order,
@@ -359,7 +358,7 @@ class PaperBook:
     # -- protection ----------------------------------------------------------------------
 
     def _apply_protection(
-        self, symbol: str, candle: Candle, closed_at: int, intrabar: bool, answers: list[Event]
+        self, symbol: str, candle: Candle, closed_at: int, intrabar: bool, answers: list[Journaled]
     ) -> None:
         position = self.state.positions.get(symbol)
         protection = self.state.protections.get(symbol)
@@ -386,7 +385,7 @@ class PaperBook:
             answers.append(self._close(position, protection, touch, closed_at))
 
     def _trail(
-        self, position: Position, candle: Candle, closed_at: int, answers: list[Event]
+        self, position: Position, candle: Candle, closed_at: int, answers: list[Journaled]
     ) -> exits.Touch:
         """Let the stop follow the bar; met at once where the bar closed beyond it."""
         assert position.side is not None
@@ -465,16 +464,20 @@ class PaperBook:
             ts=ts,
             trigger=trigger,
         )
-        self._book(execution, order.leverage if order else 1)
+        reason = order.reason if order else trigger
+        assert reason is not None
+        our_id = order.client_order_id if order else ""
+        # The exchange knows no bots: the fill is the account's.
+        self._book(execution.as_fill("", our_id, reason), order.leverage if order else 1)
         return Executed(execution)
 
-    def _book(self, execution: Execution, leverage: int) -> None:
+    def _book(self, fill: Fill, leverage: int) -> None:
         state = self.state
-        symbol = execution.symbol
+        symbol = fill.symbol
         before = state.positions.get(symbol) or Position(self.account, "", symbol)
-        applied = apply(before, _anonymous(execution), leverage)
+        applied = apply(before, fill, leverage)
         state.ledger = state.ledger.after_fill(
-            applied.realized, execution.fee, applied.closed is not None
+            applied.realized, fill.commission, applied.closed is not None
         )
         if applied.closed is not None:
             state.protections.pop(symbol, None)
@@ -532,15 +535,15 @@ class PaperExchange:
             for account, book in self._books.items()
         }
 
-    async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Event]:
+    async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Journaled]:
         account = (
             instruction.order.account if isinstance(instruction, Submit) else instruction.account
         )
         self._dirty[account] = None
         return self._books[account].step(instruction)
 
-    def on_candle(self, candle: CandleClosed) -> Sequence[Event]:
-        answers: Sequence[Event] = ()
+    def on_candle(self, candle: CandleClosed) -> Sequence[Journaled]:
+        answers: Sequence[Journaled] = ()
         for book in self._by_symbol.get(candle.symbol, ()):
             self._dirty[book.account] = None
             answers = [*answers, *book.step(candle)] if answers else book.step(candle)
@@ -550,10 +553,6 @@ class PaperExchange:
         rows = [self._books[account].dump() for account in self._dirty]
         self._dirty.clear()
         return rows
-
-
-def _decimal(price: float) -> Decimal:
-    return Decimal(repr(price))
 
 
 def _protection(order: Order) -> Protection:
@@ -584,23 +583,3 @@ def _bankruptcy_price(position: Position, rules: Instrument) -> Decimal:
     assert position.average_price is not None and position.side is not None
     price = float(position.average_price) * (1.0 - position.side.sign / position.leverage)
     return rules.price_down(price) if position.side is Side.BUY else rules.price_up(price)
-
-
-def _anonymous(execution: Execution) -> Fill:
-    """The execution as a fill of nobody in particular: the exchange knows no bots."""
-    return Fill(
-        exec_id=execution.exec_id,
-        account=execution.account,
-        bot_id="",
-        symbol=execution.symbol,
-        order_id=execution.order_id,
-        client_order_id=execution.order_link_id,
-        side=execution.side,
-        exec_price=execution.price,
-        exec_qty=execution.quantity,
-        exec_time=execution.ts,
-        commission=execution.fee,
-        is_maker=execution.is_maker,
-        exec_type=execution.exec_type,
-        close_reason=execution.trigger or Reason.EMA_CROSS,
-    )

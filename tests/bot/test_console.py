@@ -700,6 +700,8 @@ def test_a_suggested_command_comes_with_its_summary() -> None:
 
 
 class QuietRuntime:
+    busy = False
+
     def __init__(self) -> None:
         self.noted: list[tuple[str, str, str]] = []
 
@@ -708,6 +710,8 @@ class QuietRuntime:
 
 
 class BrokenRuntime:
+    busy = False
+
     def note_command(self, actor: str, command: str, outcome: str) -> None:
         raise KeyError(command)
 
@@ -730,6 +734,15 @@ async def test_who_types_is_named_by_the_system_and_audited(tmp_path: Path) -> N
     await answered(runtime, Hello(), 0, tmp_path)
     await answered(runtime, Hello(), 2**31 - 7, tmp_path)
     assert [actor for actor, _, _ in runtime.noted] == ["console:root", f"console:{2**31 - 7}"]
+
+
+async def test_a_desk_that_can_not_keep_up_runs_no_command_and_says_so(tmp_path: Path) -> None:
+    runtime = QuietRuntime()
+    runtime.busy = True
+    found = await answered(runtime, Hello(), 0, tmp_path)
+    assert not found.ok
+    assert "The desk is busy. Nothing was changed" in found.output
+    assert runtime.noted == []
 
 
 async def test_a_refusal_is_rendered_as_the_client_wished(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.risk import GATES, EntryRequest, check, verdicts
+from engine.risk import GATES, EntryRequest, refusal, verdicts
 from engine.strategies.sizing import Sizing
 from tests.engine.conftest import T0, D, instrument
 
@@ -38,9 +38,10 @@ NAMES = [
 
 
 def test_a_good_entry_passes_every_gate_in_order():
-    results = check(GOOD)
+    results = verdicts(GOOD)
     assert [result.gate for result in results] == NAMES
     assert all(result.passed for result in results)
+    assert refusal(GOOD) is None
 
 
 def test_the_size_is_whole_steps_of_what_equity_allows():
@@ -91,27 +92,26 @@ REFUSALS = {
 
 @pytest.mark.parametrize(("changes", "gate", "detail"), REFUSALS.values(), ids=REFUSALS)
 def test_a_gate_refuses_in_words(changes, gate, detail):
-    last = check(replace(GOOD, **changes))[-1]
-    assert (last.gate, last.passed, last.detail) == (gate, False, detail)
+    found = refusal(replace(GOOD, **changes))
+    assert found == (gate, False, detail)
 
 
 @pytest.mark.parametrize(("changes", "gate", "detail"), REFUSALS.values(), ids=REFUSALS)
-def test_a_refusal_ends_the_check_but_not_the_verdicts(changes, gate, detail):
+def test_every_gate_answers_whatever_the_others_say(changes, gate, detail):
     request = replace(GOOD, **changes)
-    assert [result.gate for result in check(request)] == NAMES[: NAMES.index(gate) + 1]
     assert [result.gate for result in verdicts(request)] == NAMES
     assert len(GATES) == len(NAMES)
 
 
 def test_the_first_gate_that_refuses_is_the_one_named():
     request = replace(GOOD, paused=True, ready=False, holding=D(1), equity=D(0))
-    assert check(request)[-1].gate == "mode and kill"
+    assert refusal(request).gate == "mode and kill"
 
 
 def test_a_cool_down_is_over_at_its_end():
-    assert check(replace(GOOD, cooldown_until=T0))[-1].gate == "instrument limits"
-    assert check(replace(GOOD, cooldown_until=T0 + 1))[-1].gate == "cool-down"
+    assert refusal(replace(GOOD, cooldown_until=T0)) is None
+    assert refusal(replace(GOOD, cooldown_until=T0 + 1)).gate == "cool-down"
 
 
 def test_margin_may_be_used_to_the_last_unit():
-    assert check(replace(GOOD, free_margin=Decimal(500)))[-1].passed
+    assert refusal(replace(GOOD, free_margin=Decimal(500))) is None
