@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from engine.bot import BOT_ID
 from engine.errors import BadSettings
+from engine.exchange.paper import PaperSettings
 from engine.strategies import STRATEGIES
 
 DEMO_SEED = 42
@@ -23,6 +24,9 @@ SECRET_KEY_MIN = 16
 NUMBER_DIGITS_MAX = 20
 TOML_NAME = "countersign.toml"
 SECRETS = ("secret_key", "database_url", "telegram_bot_token", "discord_bot_token")
+
+
+_PAPER = PaperSettings()
 
 
 def _is_number(text: str) -> bool:
@@ -65,15 +69,15 @@ class BotSettings(_Section):
 
 
 class PaperSection(_Section):
-    """The paper exchange's costs and frictions; fees and slippage are fractions."""
+    """What may be set of the paper exchange's costs and frictions, and within which bounds."""
 
-    taker_fee: Decimal = Field(default=Decimal("0.00055"), ge=0, lt=Decimal("0.1"))
-    maker_fee: Decimal = Field(default=Decimal("0.0002"), ge=Decimal("-0.01"), lt=Decimal("0.1"))
-    slippage_max: float = Field(default=0.0005, ge=0, lt=0.1)
-    impact: bool = False
-    partial_fills: bool = False
-    latency_ms: int = Field(default=0, ge=0, le=60_000)
-    seed: int = 42
+    taker_fee: Decimal = Field(default=_PAPER.taker_fee, ge=0, lt=Decimal("0.1"))
+    maker_fee: Decimal = Field(default=_PAPER.maker_fee, ge=Decimal("-0.01"), lt=Decimal("0.1"))
+    slippage_max: float = Field(default=_PAPER.slippage_max, ge=0, lt=0.1)
+    impact: bool = _PAPER.impact
+    partial_fills: bool = _PAPER.partial_fills
+    latency_ms: int = Field(default=_PAPER.latency_ms, ge=0, le=60_000)
+    seed: int = _PAPER.seed
 
 
 DEFAULT_BOTS = (
