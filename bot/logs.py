@@ -13,6 +13,9 @@ import structlog
 
 def log_to_terminal(level: str) -> None:
     """Key-value lines on standard output, as containers and systemd expect them."""
+    if not os.isatty(sys.stdout.fileno()):
+        # A pipe that nobody empties would hold up trading with the first line too many.
+        os.set_blocking(sys.stdout.fileno(), False)
     _configure(level, structlog.WriteLoggerFactory(file=_Lasting(sys.stdout.fileno())))
 
 

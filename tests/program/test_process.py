@@ -93,6 +93,18 @@ def test_a_second_desk_waits_and_says_who_holds_the_lock(
     assert second.wait(30) == 0
 
 
+def test_a_desk_whose_log_nobody_reads_goes_on_trading(
+    program: Program, candle_folder: Path
+) -> None:
+    program.settings |= {"MARKET": f"replay:{candle_folder}", "MARKET_SPEED": "1000000"}
+    desk = program.start("run")
+
+    until(lambda: program.candles() == 50_000, desk)
+
+    desk.send_signal(signal.SIGTERM)
+    assert desk.wait(30) == 0
+
+
 def test_a_waiting_desk_can_be_stopped(program: Program, candle_folder: Path) -> None:
     replay_slowly(program, candle_folder)
     first = program.start("run")
