@@ -80,6 +80,9 @@ class ReplayMarket:
     def remarks(self) -> Sequence[str]:
         return self._recording.remarks
 
+    def health(self) -> None:
+        """Nothing comes in from outside."""
+
     def resume(self, cursors: Mapping[str, int]) -> None:
         self._tape.resume(cursors)
 

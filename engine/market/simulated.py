@@ -155,6 +155,9 @@ class SimulatedMarket:
     def remarks(self) -> Sequence[str]:
         return [f"This market is simulated (seed {self._seed}): no price in it is real."]
 
+    def health(self) -> None:
+        """Nothing comes in from outside."""
+
     def resume(self, cursors: Mapping[str, int]) -> None:
         self._tape.resume(cursors)
 

@@ -1,0 +1,1 @@
+"""Bybit's v5 interface, for whoever needs it: its messages, its REST, its streams."""
