@@ -150,8 +150,15 @@ def _fill_notices(
         fill=fill,
         trade=trade,
         balance=memory.accounts[fill.account].ledger.balance,
+        topic=_topic(fill, before),
     )
     return [*effects, Notify(notice)]
+
+
+def _topic(fill: Fill, before: Position) -> str:
+    """The trade that a fill belongs to: named by the order that opened it."""
+    opened_by = fill.client_order_id if before.is_flat else before.entry_client_order_id
+    return f"trade:{fill.account}:{fill.symbol}:{opened_by}"
 
 
 def _tell_slot(memory: Memory, fill: Fill, position: Position) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from engine import booking, risk
+from engine import booking, errands, risk
 from engine.audit import Act
 from engine.bot import Bot, BotRow
 from engine.candle import Candle
@@ -43,6 +43,7 @@ from engine.event import (
     OrderCanceled,
     OrderRejected,
     PauseBot,
+    PriceTicked,
     ResumeBot,
     StopMoved,
 )
@@ -106,6 +107,8 @@ class Core:
         """Take one event, remember what it changes, return what it calls for."""
         if type(event) is CandleClosed:
             return self._on_candle(event)
+        if type(event) is PriceTicked:
+            return self._on_tick(event)
         return self._handlers[type(event)](event)
 
     # -- candles -------------------------------------------------------------------------
@@ -119,31 +122,44 @@ class Core:
         desk.market_ended = False
         desk.cursors[symbol] = candle.ts
         desk.prices[symbol] = candle.close
+        if desk.alerts and not event.ticked:
+            effects += errands.price_alerts(
+                self._memory, symbol, candle.low, candle.high, closed_at
+            )
         for slot in self._memory.slots.get(symbol, ()):
             self._memory.touch_slot(slot)
             if slot.aggregator is None:
-                self._on_bar(slot, candle, closed_at, effects)
+                self._on_bar(slot, candle, event, effects)
             else:
                 for bar in slot.aggregator.push(candle):
-                    self._on_bar(slot, bar, closed_at, effects)
+                    self._on_bar(slot, bar, event, effects)
         return effects
 
-    def _on_bar(self, slot: Slot, bar: Candle, ts: int, effects: list[Effect]) -> None:
+    def _on_tick(self, event: PriceTicked) -> list[Effect]:
+        desk = self._memory.desk
+        desk.prices[event.symbol] = event.price
+        if not desk.alerts:
+            return []
+        return errands.price_alerts(self._memory, event.symbol, event.price, event.price, event.ts)
+
+    def _on_bar(self, slot: Slot, bar: Candle, event: CandleClosed, effects: list[Effect]) -> None:
+        ts = event.closed_at
         slot.kernel, signal = slot.step(slot.params, slot.kernel, slot.window, bar)
         slot.last_bar = bar
         if slot.held:
             self._consider_exit(slot, signal, ts, effects)
         if signal.entry:
-            self._consider_entry(slot, signal, bar, ts, effects)
+            self._consider_entry(slot, signal, bar, event, effects)
 
     # -- entries and exits ---------------------------------------------------------------
 
     def _consider_entry(
-        self, slot: Slot, signal: Signal, bar: Candle, ts: int, effects: list[Effect]
+        self, slot: Slot, signal: Signal, bar: Candle, event: CandleClosed, effects: list[Effect]
     ) -> None:
+        ts = event.closed_at
         side = Side.BUY if signal.entry > 0 else Side.SELL
         reason = REASONS[int(signal.reason)]
-        request = self._entry_request(slot, bar, ts)
+        request = self._entry_request(slot, bar, ts, event.late)
         refusal = risk.refusal(request)
         verdict: Approved | Denied
         if refusal:
@@ -177,7 +193,7 @@ class Core:
         effects.append(Record(self._decision(slot, Action.EXIT, side, reason, price, ts, verdict)))
         self._submit(verdict, effects)
 
-    def _entry_request(self, slot: Slot, bar: Candle, ts: int) -> EntryRequest:
+    def _entry_request(self, slot: Slot, bar: Candle, ts: int, late: bool = False) -> EntryRequest:
         bot = slot.bot
         memory = self._memory
         position = memory.accounts[bot.account].positions.get(slot.symbol)
@@ -193,6 +209,7 @@ class Core:
             bars=slot.kernel.bars,
             bars_needed=bot.strategy.bars,
             ready=bot.strategy.ready(slot.params, slot.kernel),
+            late=late,
             cooldown_until=slot.cooldown_until,
             holding=position.quantity if position else ZERO,
             order_open=self._memory.order_open(slot),
@@ -278,6 +295,10 @@ class Core:
                 return self._set_paused(event, bot_id, True)
             case ResumeBot(bot_id):
                 return self._set_paused(event, bot_id, False)
+            case errand:
+                result, effects = errands.run(self._memory, errand, event.actor, event.ts)
+                said = result.text if isinstance(result, Done) else result.reason
+                return [*self._answer(event, result, said), *effects]
 
     def _set_paused(self, event: Instructed, bot_id: str, paused: bool) -> list[Effect]:
         word = "paused" if paused else "resumed"
@@ -318,7 +339,10 @@ class Core:
         ]
 
     def _on_stopped(self, event: DeskStopped) -> list[Effect]:
-        return [Audit(Act(event.ts, "desk", "stopped", ""))]
+        return [
+            Audit(Act(event.ts, "desk", "stopped", "")),
+            Notify(Notice(NoticeKind.DESK_STOPPED, event.ts)),
+        ]
 
     def _on_halted(self, event: DeskHalted) -> list[Effect]:
         self._memory.desk.halted = event.reason

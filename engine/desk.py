@@ -1,7 +1,7 @@
 """The desk as commands see it: what it is, how it stands, what is stored, and how to ask it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.candle import Candle
 from engine.effect import Done, NotDone
@@ -9,8 +9,11 @@ from engine.errors import Refused
 from engine.event import Instruction
 from engine.instrument import Instrument
 from engine.ports import Clock, F, Market, Store
-from engine.runtime import Runtime
+from engine.runtime import Runtime, Seal
 from engine.view import CoreView, WhyView
+
+# Whether a connection is well, and how it is in words.
+Link = Callable[[], tuple[bool, str]]
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Desk:
     """One running desk. `started_at` is wall time in UTC ms.
 
     `remarks` are sentences a person should know before believing a number: what was wrong with
-    the candles, what is assumed, what of the settings does not take effect.
+    the candles, what is assumed, what of the settings does not take effect. `links` are what
+    connects the desk to people, by name, each telling how it is.
     """
 
     mode: str
@@ -29,6 +33,7 @@ class Desk:
     market: Market
     clock: Clock
     remarks: tuple[str, ...] = ()
+    links: dict[str, Link] = field(default_factory=dict)
 
     @property
     def badge(self) -> str:
@@ -63,9 +68,9 @@ class Desk:
         """The last bars of `interval` ms that the desk has seen closed, oldest first."""
         return await self.market.history(symbol, interval, self.view().market_time, limit)
 
-    async def ask(self, instruction: Instruction, actor: str) -> str:
+    async def ask(self, instruction: Instruction, actor: str, seal: Seal | None = None) -> str:
         """Have an instruction carried out; the sentence that says so. Raises Refused."""
-        match await self.runtime.ask(instruction, actor):
+        match await self.runtime.ask(instruction, actor, seal):
             case Done(text):
                 return text
             case NotDone(reason):

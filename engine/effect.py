@@ -4,15 +4,34 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from engine.alert import Alert
 from engine.audit import Act
 from engine.bot import BotRow
 from engine.instrument import Instrument
 from engine.ledger import EquityPoint, Funding
+from engine.mail import Address, Chat
 from engine.order import Fill, Order
+from engine.people import Identity, Person
 from engine.position import Position, Trade
+from engine.schedule import Schedule
 from engine.signal import Decision
 
-Fact = Order | Fill | Position | Trade | Funding | Decision | EquityPoint | BotRow | Instrument
+Fact = (
+    Order
+    | Fill
+    | Position
+    | Trade
+    | Funding
+    | Decision
+    | EquityPoint
+    | BotRow
+    | Instrument
+    | Person
+    | Identity
+    | Chat
+    | Schedule
+    | Alert
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +72,20 @@ class NoticeKind(StrEnum):
     BOT_PAUSED = "bot_paused"
     BOT_RESUMED = "bot_resumed"
     DESK_STARTED = "desk_started"
+    DESK_STOPPED = "desk_stopped"
     DESK_HALTED = "desk_halted"
     MARKET_ENDED = "market_ended"
     MARKET_REMARK = "market_remark"
+    PRICE_ALERT = "price_alert"
+    TROUBLE = "trouble"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
     """Something people are told, in numbers; the words are made where it is shown.
 
-    Only the fields that the kind calls for are set. Money is in quote currency.
+    Only the fields that the kind calls for are set. Money is in quote currency. Notices of one
+    `topic` belong together, as one trade's do; one with an `address` is for that chat alone.
     """
 
     kind: NoticeKind
@@ -75,6 +98,9 @@ class Notice:
     trade: Trade | None = None
     balance: Decimal | None = None
     text: str | None = None
+    topic: str | None = None
+    alert: Alert | None = None
+    address: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine.alert import Direction
 from engine.candle import Candle
+from engine.mail import Address, Chat
 from engine.order import Execution
 
 
@@ -11,12 +13,27 @@ from engine.order import Execution
 class CandleClosed:
     """A bar of the market's own timeframe closed at `closed_at`.
 
+    `late` says that it comes long after that, as when a gap is filled: it is too old to open a
+    position on. `ticked` says that every price in it was told before, by `PriceTicked`: stops
+    and resting orders have met them already.
+
     Not frozen: it is made once a bar, and a frozen dataclass costs three times as much.
     """
 
     symbol: str
     candle: Candle
     closed_at: int
+    late: bool = False
+    ticked: bool = False
+
+
+@dataclass(slots=True)
+class PriceTicked:
+    """The last price of a symbol, told while its bar is still open. Kept out of the journal."""
+
+    symbol: str
+    price: float
+    ts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +121,69 @@ class ResumeBot:
     bot_id: str
 
 
-Instruction = PauseBot | ResumeBot
+@dataclass(frozen=True, slots=True)
+class PutChat:
+    """A chat is known from now on as it stands here: subscribed, or gone, or neither."""
+
+    chat: Chat
+
+
+@dataclass(frozen=True, slots=True)
+class ReportTrouble:
+    """Something outside of trading is wrong, and people should be told wherever they can be."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddSchedule:
+    """Say a command at times, in the wall time of `zone`; the answers go to a chat."""
+
+    cron: str
+    zone: str
+    command: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSchedule:
+    schedule_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRan:
+    """The run of a schedule that was due at `due` (UTC ms) has its answer."""
+
+    schedule_id: int
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddAlert:
+    """Tell a chat once when a price is reached."""
+
+    symbol: str
+    direction: Direction
+    price: Decimal
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveAlert:
+    alert_id: int
+
+
+Instruction = (
+    PauseBot
+    | ResumeBot
+    | PutChat
+    | ReportTrouble
+    | AddSchedule
+    | RemoveSchedule
+    | ScheduleRan
+    | AddAlert
+    | RemoveAlert
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +244,5 @@ Journaled = (
     | DeskStopped
     | DeskHalted
 )
-Event = CandleClosed | Journaled
+MarketEvent = CandleClosed | PriceTicked
+Event = MarketEvent | Journaled

@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from pydantic import TypeAdapter
 
+from engine.alert import Alert
 from engine.bot import Bot, BotStatus
 from engine.candle import Aggregator, Candle
 from engine.instrument import Instrument, exact
@@ -17,6 +18,7 @@ from engine.ledger import Ledger
 from engine.order import ZERO, Fill, Order
 from engine.ports import StateRow, stored
 from engine.position import Position
+from engine.schedule import Schedule
 
 STATE_VERSION = 1
 # Executions remembered for telling repeats; an exchange repeats itself within minutes.
@@ -38,6 +40,10 @@ class DeskState:
     cursors: dict[str, int] = field(default_factory=dict)
     prices: dict[str, float] = field(default_factory=dict)
     sequences: dict[str, tuple[int, int]] = field(default_factory=dict)
+    schedules: dict[int, Schedule] = field(default_factory=dict)
+    schedules_made: int = 0
+    alerts: dict[int, Alert] = field(default_factory=dict)
+    alerts_made: int = 0
 
 
 @dataclass(slots=True)

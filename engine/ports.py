@@ -9,8 +9,9 @@ from engine.audit import AuditHead, AuditRow
 from engine.candle import Candle
 from engine.effect import Cancel, Fact, Notice, Submit
 from engine.errors import BadSettings
-from engine.event import CandleClosed, Journaled
+from engine.event import CandleClosed, Journaled, MarketEvent, PriceTicked
 from engine.instrument import Instrument
+from engine.mail import DeadLetter, Delivery, Offer, Received, WaitingDelivery
 
 F = TypeVar("F", bound=Fact)
 
@@ -75,7 +76,8 @@ class Commit:
     """Everything that must be stored together, or not at all.
 
     `number` counts an epoch's commits up from 1, so that a store knows a batch it already has;
-    a batch numbered 0 is stored each time it is committed.
+    a batch numbered 0 is stored each time it is committed. `answered` are the keys of updates
+    from chats that are dealt with.
     """
 
     epoch: int
@@ -86,10 +88,77 @@ class Commit:
     audit: Sequence[AuditRow] = ()
     audit_head: AuditHead | None = None
     number: int = 0
+    answered: list[str] = field(default_factory=list)
+    answered_at: int = 0
+    deliveries: list[Delivery] = field(default_factory=list)
+
+
+class Mail(Protocol):
+    """What came from chats and is not answered, and what goes to them and has not arrived.
+
+    Not fenced by the epoch: that a message came or went stays true, whoever holds the lock.
+    """
+
+    async def receive(self, updates: Sequence[Received]) -> set[str]:
+        """Keep what came; the keys that are new. A key is new once, for ever."""
+        ...
+
+    async def unanswered(self) -> list[Received]:
+        """What came and was not dealt with, oldest first."""
+        ...
+
+    async def answered(self, keys: Sequence[str], ts: int) -> None:
+        """Note that updates are dealt with."""
+        ...
+
+    async def route(self, notices: Sequence[int], deliveries: Sequence[Delivery], ts: int) -> None:
+        """Turn notices into messages for chats, and mark the notices as delivered, at once."""
+        ...
+
+    async def waiting_chats(self) -> list[tuple[str, str]]:
+        """Surface and id of each chat that messages wait for."""
+        ...
+
+    async def waiting(self, surface: str, chat_id: str, limit: int) -> list[WaitingDelivery]:
+        """The messages that go to a chat next: by priority, then oldest first."""
+        ...
+
+    async def attempt(self, seqs: Sequence[int], ts: int | None) -> None:
+        """Note that messages are about to be sent, or (`None`) that they surely were not."""
+        ...
+
+    async def arrived(self, seqs: Sequence[int], message_id: str, ts: int) -> None: ...
+
+    async def given_up(self, seqs: Sequence[int], error: str, ts: int) -> None: ...
+
+    async def first_of(self, surface: str, chat_id: str, topic: str) -> str | None:
+        """The id of the first message about a topic that arrived in a chat."""
+        ...
+
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """Messages that were given up, newest first."""
+        ...
+
+    async def offer(self, offers: Sequence[Offer]) -> list[int]:
+        """Keep buttons; their ids, in the same order."""
+        ...
+
+    async def offered(self, offer_id: int) -> Offer | None: ...
+
+    async def claim(self, offer_id: int, key: str) -> bool:
+        """Use a button up for the update `key`; whether it is the only one that did."""
+        ...
+
+    async def prune(self, before: int) -> None:
+        """Forget what was answered, arrived or expired before a moment (UTC ms)."""
+        ...
 
 
 class Store(Protocol):
     """Durable memory. One writer; the epoch it was given fences it from its successors."""
+
+    @property
+    def mail(self) -> Mail: ...
 
     async def take_epoch(self, holder: str) -> int:
         """Count the epoch up and become the only writer that may commit."""
@@ -123,8 +192,6 @@ class Store(Protocol):
         """Notices not yet marked delivered, oldest first."""
         ...
 
-    async def mark_delivered(self, seqs: Sequence[int], ts: int) -> None: ...
-
     async def last_audit(self) -> AuditRow | None: ...
 
     async def last_head(self) -> AuditHead | None:
@@ -132,6 +199,25 @@ class Store(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHealth:
+    """How live prices come in; times are UTC ms by our clock, None is never.
+
+    `quiet` are the symbols that have no candle where there should be one; `offset_ms` is the
+    exchange's clock less ours.
+    """
+
+    connected: bool
+    since: int | None
+    reconnects: int
+    last_message_at: int | None
+    bad_frames: int
+    gaps_filled: int
+    rest_reachable: bool
+    quiet: tuple[str, ...]
+    offset_ms: int
 
 
 class Market(Protocol):
@@ -158,12 +244,16 @@ class Market(Protocol):
         """What a person should know about this market's data, in sentences."""
         ...
 
+    def health(self) -> FeedHealth | None:
+        """How a live market's prices come in; None for one that is not live."""
+        ...
+
     def resume(self, cursors: Mapping[str, int]) -> None:
         """Go on after the candles that opened at `cursors`, by symbol."""
         ...
 
-    async def next(self, limit: int) -> list[CandleClosed]:
-        """The next closed candles, at least one and at most `limit`; waits until one is due.
+    async def next(self, limit: int) -> Sequence[MarketEvent]:
+        """The next closed candles and prices, at least one and at most `limit`; waits for one.
 
         An empty list says that none will be due: a replay has ended, or a simulated market at
         speed 0 has caught up with the clock.
@@ -192,6 +282,10 @@ class Exchange(Protocol):
 
     def on_candle(self, candle: CandleClosed) -> Sequence[Journaled]:
         """What the bar did to resting orders and positions, where the exchange is simulated."""
+        ...
+
+    def on_tick(self, tick: PriceTicked) -> Sequence[Journaled]:
+        """What a price did to resting orders and positions, where the exchange is simulated."""
         ...
 
     def dirty_states(self) -> list[StateRow]:

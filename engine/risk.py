@@ -24,6 +24,7 @@ class EntryRequest:
     bars: float
     bars_needed: int
     ready: bool
+    late: bool
     cooldown_until: int
     holding: Decimal
     order_open: bool
@@ -54,6 +55,12 @@ def mode_and_kill(request: EntryRequest) -> GateResult:
 def warm_up(request: EntryRequest) -> GateResult:
     seen = min(int(request.bars), request.bars_needed)
     return GateResult("warm-up", request.ready, f"{seen} of {request.bars_needed} bars")
+
+
+def fresh_candle(request: EntryRequest) -> GateResult:
+    if request.late:
+        return GateResult("fresh candle", False, "the candle came long after it had closed")
+    return GateResult("fresh candle", True, "in time")
 
 
 def cool_down(request: EntryRequest) -> GateResult:
@@ -101,6 +108,7 @@ def instrument_limits(request: EntryRequest) -> GateResult:
 GATES: tuple[Callable[[EntryRequest], GateResult], ...] = (
     mode_and_kill,
     warm_up,
+    fresh_candle,
     cool_down,
     one_position,
     size,

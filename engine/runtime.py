@@ -39,10 +39,13 @@ from engine.event import (
     Instruction,
     Journaled,
     MarketEnded,
+    MarketEvent,
     MarketRemarked,
     OrderRejected,
+    PriceTicked,
 )
 from engine.ledger import Funding, fold
+from engine.mail import Sealed
 from engine.memory import SEEN_EXECUTIONS
 from engine.order import Fill
 from engine.ports import Clock, Commit, Exchange, JournalRow, Market, StateRow, Store
@@ -66,6 +69,9 @@ STOPPING_PATIENCE_S = 1.0
 NOTES_MAX = 2_000
 BUSY = "The desk is busy. Nothing was changed; try again in a moment."
 STOPPING = "The desk is stopping. Ask again when it is back."
+
+# What is stored with an instruction's outcome; nothing, where that says that it did not happen.
+Seal = Callable[[Result], Sealed | None]
 
 log = structlog.get_logger()
 
@@ -95,12 +101,13 @@ class Runtime:
         self._killed = killed
         self._people: deque[Journaled] = deque()
         self._notes: deque[CommandRun] = deque()
-        self._candles: deque[CandleClosed] = deque()
+        self._candles: deque[MarketEvent] = deque()
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
         self._resumed = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._waiting: dict[int, asyncio.Future[Result]] = {}
+        self._seals: dict[int, Seal] = {}
         self._requests = 0
         self._stopping = False
         self._epoch = 0
@@ -139,10 +146,12 @@ class Runtime:
         """Events in the inbox: what people said and did, and candles."""
         return len(self._people) + len(self._notes) + len(self._candles)
 
-    async def ask(self, instruction: Instruction, actor: str) -> Result:
+    async def ask(self, instruction: Instruction, actor: str, seal: Seal | None = None) -> Result:
         """Give the core an instruction and wait until its outcome is stored.
 
-        Raises Refused when too many people are waiting already, or the desk is stopping.
+        `seal` makes of the outcome what is stored with it: that an update from a chat is dealt
+        with, and the answer on its way there. Raises Refused when too many people are waiting
+        already, or the desk is stopping.
         """
         if self._stopping:
             raise Refused(STOPPING)
@@ -151,8 +160,14 @@ class Runtime:
         self._requests += 1
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting[self._requests] = answer
+        if seal is not None:
+            self._seals[self._requests] = seal
         self._post(Instructed(instruction, actor, self._requests, self._clock.now()))
         return await answer
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
 
     @property
     def busy(self) -> bool:
@@ -283,9 +298,14 @@ class Runtime:
             if not candles:
                 return
             event = candles.popleft()
-            self._grouped += 1
             closes = False
-            for answer in exchange.on_candle(event):
+            if type(event) is CandleClosed:
+                self._grouped += 1
+                answers = exchange.on_candle(event)
+            else:
+                assert type(event) is PriceTicked
+                answers = exchange.on_tick(event)
+            for answer in answers:
                 closes = self._collect(answer, core.step(answer)) or closes
             if effects := core.step(event):
                 closes = self._sort(effects) or closes
@@ -320,10 +340,24 @@ class Runtime:
                     self._acts.append(act)
                 case Answer():
                     self._answers.append(effect)
+                    self._seal(effect)
                 case Submit() | Cancel():
                     self._outgoing.append(effect)
             closes = True
         return closes
+
+    def _seal(self, answer: Answer) -> None:
+        """Store the answer's own letter in the same commit as what it answers."""
+        seal = self._seals.pop(answer.request_id, None)
+        if seal is None:
+            return
+        sealed = seal(answer.result)
+        if sealed is None:
+            return
+        self._commit.deliveries.append(sealed.delivery)
+        self._commit.answered_at = self._clock.now()
+        if sealed.key:
+            self._commit.answered.append(sealed.key)
 
     async def _settle(self) -> None:
         """Commit, then carry out. What the exchange answers is stored with what comes next.

@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine.alert import Alert
 from engine.bot import Bot, BotStatus
 from engine.candle import Candle
 from engine.ledger import Ledger
 from engine.memory import Memory, Slot
 from engine.order import Order
 from engine.position import Position
+from engine.schedule import Schedule
 from engine.signal import GateResult
 from engine.strategies.kernel import Condition
 
@@ -80,6 +82,8 @@ class CoreView:
     accounts: tuple[AccountView, ...]
     positions: tuple[PositionView, ...]
     open_orders: tuple[Order, ...]
+    schedules: tuple[Schedule, ...]
+    alerts: tuple[Alert, ...]
 
 
 def core_view(memory: Memory) -> CoreView:
@@ -99,6 +103,8 @@ def core_view(memory: Memory) -> CoreView:
             for position in memory.held(account)
         ),
         open_orders=tuple(order for state in states for order in state.orders.values()),
+        schedules=tuple(desk.schedules.values()),
+        alerts=tuple(desk.alerts.values()),
     )
 
 

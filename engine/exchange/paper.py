@@ -20,9 +20,11 @@ from engine.event import (
     Executed,
     FundingSettled,
     Journaled,
+    MarketEvent,
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
+    PriceTicked,
     StopMoved,
 )
 from engine.instrument import Instrument, exact
@@ -128,10 +130,12 @@ class PaperBook:
         """Symbols with a position or a resting order."""
         return frozenset(self._busy)
 
-    def step(self, event: Submit | Cancel | CandleClosed) -> Sequence[Journaled]:
-        """Take one instruction or bar, remember what it changes, return the answers."""
+    def step(self, event: Submit | Cancel | MarketEvent) -> Sequence[Journaled]:
+        """Take one instruction, bar or price, remember what it changes, return the answers."""
         if type(event) is CandleClosed:
             return self._on_candle(event)
+        if type(event) is PriceTicked:
+            return self._on_tick(event)
         if isinstance(event, Submit):
             return self._on_submit(event.order)
         assert isinstance(event, Cancel)
@@ -214,18 +218,41 @@ class PaperBook:
     # -- a bar ---------------------------------------------------------------------------
 
     def _on_candle(self, event: CandleClosed) -> Sequence[Journaled]:
-        symbol, candle = event.symbol, event.candle
-        state = self.state
+        """Let the bar meet what rests, unless its prices have met it already, one by one.
+
+        Nor does it meet anything when a later price was told before it: it is of the past.
+        """
+        candle = event.candle
         answers: list[Journaled] = []
-        if symbol in self._busy:
-            answers.extend(self._settle_funding(symbol, candle))
-            intrabar = self._match_orders(symbol, candle, event.closed_at, answers)
-            self._apply_protection(symbol, candle, event.closed_at, intrabar, answers)
-            if symbol not in state.positions and not self._resting(symbol):
-                self._busy.discard(symbol)
-        state.prices[symbol] = candle.close
-        state.opens[symbol] = candle.ts
+        if not event.ticked and event.closed_at > self.state.opens.get(event.symbol, 0):
+            self._meet_bar(event.symbol, candle, event.closed_at, answers)
+        self._saw(event.symbol, candle.close, candle.ts)
         return answers
+
+    def _on_tick(self, event: PriceTicked) -> Sequence[Journaled]:
+        """A price is a bar of one moment."""
+        price = event.price
+        moment = Candle(event.ts, price, price, price, price, 0.0)
+        answers: list[Journaled] = []
+        self._meet_bar(event.symbol, moment, event.ts, answers)
+        self._saw(event.symbol, price, event.ts)
+        return answers
+
+    def _meet_bar(
+        self, symbol: str, candle: Candle, closed_at: int, answers: list[Journaled]
+    ) -> None:
+        if symbol not in self._busy:
+            return
+        answers.extend(self._settle_funding(symbol, candle))
+        intrabar = self._match_orders(symbol, candle, closed_at, answers)
+        self._apply_protection(symbol, candle, closed_at, intrabar, answers)
+        if symbol not in self.state.positions and not self._resting(symbol):
+            self._busy.discard(symbol)
+
+    def _saw(self, symbol: str, price: float, ts: int) -> None:
+        """Remember a price, and until when funding is settled: a bar is older than its ticks."""
+        self.state.prices[symbol] = price
+        self.state.opens[symbol] = max(self.state.opens.get(symbol, 0), ts)
 
     def _resting(self, symbol: str) -> list[Order]:
         return [order for order in self.state.orders.values() if order.symbol == symbol]
@@ -293,7 +320,8 @@ class PaperBook:
         return (limit, True, closed_at) if (limit - reached) * sign > 0 else None
 
     def _arrival_price(self, candle: Candle, closed_at: int) -> float:
-        share = min(self._settings.latency_ms / (closed_at - candle.ts), 1.0)
+        length = max(closed_at - candle.ts, 1)
+        share = min(self._settings.latency_ms / length, 1.0)
         return candle.open + (candle.close - candle.open) * share
 
     def _part_of(self, order: Order, quantity: Decimal) -> Decimal:
@@ -547,6 +575,14 @@ class PaperExchange:
         for book in self._by_symbol.get(candle.symbol, ()):
             self._dirty[book.account] = None
             answers = [*answers, *book.step(candle)] if answers else book.step(candle)
+        return answers
+
+    def on_tick(self, tick: PriceTicked) -> Sequence[Journaled]:
+        answers: list[Journaled] = []
+        for book in self._by_symbol.get(tick.symbol, ()):
+            if tick.symbol in book.busy:
+                self._dirty[book.account] = None
+            answers.extend(book.step(tick))
         return answers
 
     def dirty_states(self) -> list[StateRow]:

@@ -1,12 +1,15 @@
 """The store's contract in dicts and lists: for tests, and for a desk that may forget."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from operator import attrgetter
 from typing import Any, cast
 
 from engine.audit import AuditHead, AuditRow
 from engine.effect import Fact, Notice
 from engine.errors import Broken
+from engine.mail import DeadLetter, Delivery, Offer, Received, WaitingDelivery
 from engine.ports import Commit, F, JournalRow, OutboxRow, StateRow
 from engine.store.sql import repeats
 from engine.store.tables import fact_table, notices
@@ -16,6 +19,7 @@ class MemoryStore:
     """Memory that lasts as long as the process."""
 
     def __init__(self) -> None:
+        self.mail = MemoryMail(self._delivered)
         self.journal: list[JournalRow] = []
         self.audit: dict[int, AuditRow] = {}
         self.audit_head: AuditHead | None = None
@@ -46,6 +50,8 @@ class MemoryStore:
             self._notice(notice)
         self.audit.update((row.seq, row) for row in batch.audit)
         self.audit_head = batch.audit_head or self.audit_head
+        self.mail.keep(batch.deliveries)
+        self.mail.done(batch.answered, batch.answered_at)
 
     async def states(self) -> Mapping[str, StateRow]:
         return dict(self._states)
@@ -75,10 +81,6 @@ class MemoryStore:
     async def undelivered(self, limit: int) -> list[OutboxRow]:
         return list(self._outbox.values())[:limit]
 
-    async def mark_delivered(self, seqs: Sequence[int], ts: int) -> None:
-        for seq in seqs:
-            self._outbox.pop(seq, None)
-
     async def last_audit(self) -> AuditRow | None:
         return self.audit[max(self.audit)] if self.audit else None
 
@@ -87,6 +89,10 @@ class MemoryStore:
 
     async def close(self) -> None:
         pass
+
+    def _delivered(self, seqs: Sequence[int]) -> None:
+        for seq in seqs:
+            self._outbox.pop(seq, None)
 
     def _check_audit(self, rows: Iterable[AuditRow]) -> None:
         stored = set(self.audit)
@@ -106,6 +112,122 @@ class MemoryStore:
         self._noticed += 1
         body = notices().dump_json(notice).decode()
         self._outbox[self._noticed] = OutboxRow(self._noticed, notice.ts, notice.kind, body)
+
+
+class MemoryMail:
+    """The port `Mail` in dicts. `delivered` is told which notices are routed."""
+
+    def __init__(self, delivered: Callable[[Sequence[int]], None]) -> None:
+        self._delivered = delivered
+        self._received: dict[str, Received] = {}
+        self._done: dict[str, int] = {}
+        self._rows: dict[int, _Row] = {}
+        self._offers: dict[int, Offer] = {}
+        self._used: dict[int, str] = {}
+        self._numbers = count(1)
+
+    def keep(self, messages: Iterable[Delivery]) -> None:
+        for message in messages:
+            self._rows[next(self._numbers)] = _Row(message)
+
+    def done(self, keys: Iterable[str], ts: int) -> None:
+        for key in keys:
+            if key in self._received:
+                self._done.setdefault(key, ts)
+
+    async def receive(self, updates: Sequence[Received]) -> set[str]:
+        fresh = {each.key: each for each in reversed(updates) if each.key not in self._received}
+        self._received.update(fresh)
+        return set(fresh)
+
+    async def unanswered(self) -> list[Received]:
+        open_ = [each for each in self._received.values() if each.key not in self._done]
+        return sorted(open_, key=attrgetter("ts", "key"))
+
+    async def answered(self, keys: Sequence[str], ts: int) -> None:
+        self.done(keys, ts)
+
+    async def route(self, notices: Sequence[int], deliveries: Sequence[Delivery], ts: int) -> None:
+        self.keep(deliveries)
+        self._delivered(notices)
+
+    async def waiting_chats(self) -> list[tuple[str, str]]:
+        waiting = [row.delivery for row in self._rows.values() if row.finished_at is None]
+        return list(dict.fromkeys((each.surface, each.chat_id) for each in waiting))
+
+    async def waiting(self, surface: str, chat_id: str, limit: int) -> list[WaitingDelivery]:
+        found = [
+            WaitingDelivery(seq, row.delivery, row.attempted_at)
+            for seq, row in self._rows.items()
+            if row.finished_at is None
+            and (row.delivery.surface, row.delivery.chat_id) == (surface, chat_id)
+        ]
+        found.sort(key=lambda each: (each.delivery.priority, each.seq))
+        return found[:limit]
+
+    async def attempt(self, seqs: Sequence[int], ts: int | None) -> None:
+        for row in self._open(seqs):
+            row.attempted_at = ts
+
+    async def arrived(self, seqs: Sequence[int], message_id: str, ts: int) -> None:
+        for row in self._open(seqs):
+            row.finished_at, row.message_id = ts, message_id
+
+    async def given_up(self, seqs: Sequence[int], error: str, ts: int) -> None:
+        for row in self._open(seqs):
+            row.finished_at, row.error = ts, error
+
+    async def first_of(self, surface: str, chat_id: str, topic: str) -> str | None:
+        place = (surface, chat_id, topic)
+        for row in self._rows.values():
+            each = row.delivery
+            if (each.surface, each.chat_id, each.topic) == place and row.message_id is not None:
+                return row.message_id
+        return None
+
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        dead = [
+            DeadLetter(seq, row.delivery.surface, row.delivery.chat_id, row.delivery.ts, row.error)
+            for seq, row in reversed(self._rows.items())
+            if row.error is not None
+        ]
+        return dead[:limit]
+
+    async def offer(self, offers: Sequence[Offer]) -> list[int]:
+        ids = [next(self._numbers) for _ in offers]
+        self._offers.update(zip(ids, offers, strict=True))
+        return ids
+
+    async def offered(self, offer_id: int) -> Offer | None:
+        return self._offers.get(offer_id)
+
+    async def claim(self, offer_id: int, key: str) -> bool:
+        return offer_id in self._offers and self._used.setdefault(offer_id, key) == key
+
+    async def prune(self, before: int) -> None:
+        for key in [key for key, ts in self._done.items() if ts < before]:
+            del self._done[key], self._received[key]
+        ends = {seq: row.finished_at for seq, row in self._rows.items()}
+        for seq in [seq for seq, end in ends.items() if end is not None and end < before]:
+            del self._rows[seq]
+        for offer_id in [n for n, offer in self._offers.items() if offer.expires_at < before]:
+            del self._offers[offer_id]
+            self._used.pop(offer_id, None)
+
+    def _open(self, seqs: Sequence[int]) -> Iterator["_Row"]:
+        rows = (self._rows[seq] for seq in seqs if seq in self._rows)
+        return (row for row in rows if row.finished_at is None)
+
+
+@dataclass
+class _Row:
+    """A delivery and what became of it."""
+
+    delivery: Delivery
+    attempted_at: int | None = None
+    finished_at: int | None = None
+    message_id: str | None = None
+    error: str | None = None
 
 
 def _check(facts: Iterable[Fact]) -> None:

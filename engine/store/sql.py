@@ -10,7 +10,6 @@ from sqlalchemy import (
     Dialect,
     Select,
     Table,
-    Update,
     bindparam,
     select,
     update,
@@ -23,6 +22,7 @@ from engine.errors import Broken, LostLock
 from engine.ports import Commit, F, OutboxRow, StateRow
 from engine.store import tables
 from engine.store.database import BUSY_TIMEOUT_S, Database, open_database
+from engine.store.mail import DELIVERY_FIELDS, MARK_ANSWERED, SqlMail
 from engine.store.migrations import bring_to_head
 from engine.store.tables import FACTS, FactTable, fact_table, notices
 
@@ -54,6 +54,7 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._writes = _Writes(database.dialect)
+        self.mail = SqlMail(database)
 
     async def take_epoch(self, holder: str) -> int:
         return await self._database.write(partial(self._writes.take_epoch, holder=holder))
@@ -87,12 +88,6 @@ class SqlStore:
         rows = await self._database.read(partial(_rows, query=_UNDELIVERED.limit(limit)))
         return [OutboxRow(*row) for row in rows]
 
-    async def mark_delivered(self, seqs: Sequence[int], ts: int) -> None:
-        # Not fenced: that a message went out stays true, whoever holds the desk's lock now.
-        if seqs:
-            marks = [{"marked": seq, "now": ts} for seq in seqs]
-            await self._database.write(partial(_execute, statement=_MARK, rows=marks))
-
     async def last_audit(self) -> AuditRow | None:
         rows = await self._database.read(partial(_rows, query=_LAST_AUDIT))
         return AuditRow(*rows[0]) if rows else None
@@ -119,6 +114,7 @@ class _Writes:
         self._outbox = put(tables.outbox, None, ("ts", "kind", "body"))
         self._audit = put(tables.audit, None)
         self._audit_head = put(tables.audit_head, True)
+        self._deliveries = put(tables.deliveries, None, DELIVERY_FIELDS)
         self._take_epoch = _take_epoch(dialect.name)
 
     def take_epoch(self, connection: Connection, holder: str) -> int:
@@ -137,6 +133,10 @@ class _Writes:
         if batch.audit_head is not None:
             head = batch.audit_head
             self._audit_head.rows(connection, [(_ONLY, head.seq, head.mac)])
+        self._deliveries.all(connection, batch.deliveries)
+        if batch.answered:
+            marks = [{"marked": key, "now": batch.answered_at} for key in batch.answered]
+            connection.execute(MARK_ANSWERED, marks)
 
 
 class _Put:
@@ -204,18 +204,8 @@ def _outbox_row(notice: Notice) -> tuple[int, str, str]:
     return notice.ts, notice.kind.value, notices().dump_json(notice).decode()
 
 
-def _execute(connection: Connection, statement: Update, rows: list[dict[str, Any]]) -> None:
-    connection.execute(statement, rows)
-
-
 # The one row of `epoch` and of `audit_head`.
 _ONLY = 1
-
-_MARK = (
-    update(tables.outbox)
-    .where(tables.outbox.c.seq == bindparam("marked"), tables.outbox.c.delivered_at.is_(None))
-    .values(delivered_at=bindparam("now"))
-)
 
 
 # -- the epoch ---------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from functools import cache, cached_property
 from typing import Any
 
@@ -24,13 +24,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from engine.alert import Alert, Direction
 from engine.bot import BotRow, BotStatus
 from engine.effect import Fact, Notice
 from engine.errors import Broken
 from engine.instrument import Instrument
 from engine.ledger import EquityPoint, Funding
+from engine.mail import Chat, ChatKind
 from engine.order import ExecType, Fill, Order, OrderStatus, OrderType, Reason, Side
+from engine.people import Identity, Person, Role
 from engine.position import Position, Trade
+from engine.schedule import Schedule
 from engine.signal import Action, Decision
 
 
@@ -77,6 +81,30 @@ class EnumText(TypeDecorator[StrEnum]):
                 f"{value!r} is not a {self.enum.__name__}; was it written by a newer version?"
             )
         return self._words[value]
+
+
+class NameText(TypeDecorator[IntEnum]):
+    """A rank of a closed vocabulary, stored as its name in small letters."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, enum: type[IntEnum]) -> None:
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: IntEnum | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.name.lower()
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> IntEnum | None:
+        if value is None:
+            return None
+        try:
+            return self.enum[value.upper()]
+        except KeyError:
+            raise Broken(
+                f"{value!r} is not a {self.enum.__name__}; was it written by a newer version?"
+            ) from None
 
 
 # An id or a name, sorted by its characters alone, as Python and SQLite do.
@@ -349,6 +377,119 @@ audit_head = Table(
     _column("mac", Text),
 )
 
+principals = Table(
+    "principals",
+    metadata,
+    Column("principal_id", Word, primary_key=True),
+    _column("name", Text),
+    _column("role", NameText(Role)),
+)
+
+identities = Table(
+    "identities",
+    metadata,
+    _column("surface", Word),
+    _column("user_id", Word),
+    _column("principal_id", Word),
+    PrimaryKeyConstraint("surface", "user_id"),
+)
+
+chats = Table(
+    "chats",
+    metadata,
+    _column("surface", Word),
+    _column("chat_id", Word),
+    _column("thread_id", Word),
+    _column("kind", EnumText(ChatKind)),
+    _column("subscribed", Boolean),
+    _column("added_by", Text),
+    _column("ts", BigInteger),
+    _column("gone", Text),
+    PrimaryKeyConstraint("surface", "chat_id", "thread_id"),
+)
+
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("schedule_id", BigInteger, primary_key=True, autoincrement=False),
+    _column("cron", Text),
+    _column("zone", Text),
+    _column("command", Text),
+    _column("surface", Word),
+    _column("chat_id", Word),
+    _column("thread_id", Word),
+    _column("created_by", Text),
+    _column("created_at", BigInteger),
+    _column("last_due", BigInteger),
+    _column("removed", Boolean),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("alert_id", BigInteger, primary_key=True, autoincrement=False),
+    _column("symbol", Word),
+    _column("direction", EnumText(Direction)),
+    _column("price", DecimalText),
+    _column("surface", Word),
+    _column("chat_id", Word),
+    _column("thread_id", Word),
+    _column("created_by", Text),
+    _column("created_at", BigInteger),
+    _column("fired_at", BigInteger),
+    _column("removed", Boolean),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("key", Word, primary_key=True),
+    _column("ts", BigInteger),
+    _column("body", Text),
+    _optional("done_at", BigInteger),
+)
+_unfinished = inbox.c.done_at.is_(None)
+Index("ix_inbox_unfinished", inbox.c.ts, sqlite_where=_unfinished, postgresql_where=_unfinished)
+
+# `finished_at` is when it arrived, or was given up with an `error`.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _count(),
+    _column("surface", Word),
+    _column("chat_id", Word),
+    _column("thread_id", Word),
+    _column("ts", BigInteger),
+    _column("priority", Integer),
+    _column("topic", Word),
+    _column("body", Text),
+    _optional("attempted_at", BigInteger),
+    _optional("finished_at", BigInteger),
+    _optional("message_id", Word),
+    _optional("error", Text),
+    Index("ix_deliveries_topic", "surface", "chat_id", "topic"),
+    sqlite_autoincrement=True,
+)
+_waiting = deliveries.c.finished_at.is_(None)
+Index(
+    "ix_deliveries_waiting",
+    *deliveries.c["surface", "chat_id", "priority", "seq"],
+    sqlite_where=_waiting,
+    postgresql_where=_waiting,
+)
+
+offers = Table(
+    "offers",
+    metadata,
+    _count(),
+    _column("surface", Word),
+    _column("chat_id", Word),
+    _column("command", Text),
+    _column("expires_at", BigInteger),
+    _optional("used_by", Word),
+    sqlite_autoincrement=True,
+)
+
 
 @dataclass(frozen=True)
 class FactTable:
@@ -398,6 +539,11 @@ FACTS: dict[type[Fact], FactTable] = {
     EquityPoint: FactTable(equity, "ts", replaced=True),
     BotRow: FactTable(bots, None, replaced=True),
     Instrument: FactTable(instruments, None, replaced=True),
+    Person: FactTable(principals, None, replaced=True),
+    Identity: FactTable(identities, None, replaced=True),
+    Chat: FactTable(chats, "ts", replaced=True),
+    Schedule: FactTable(schedules, "created_at", replaced=True),
+    Alert: FactTable(alerts, "created_at", replaced=True),
 }
 
 

@@ -1,28 +1,28 @@
 """Every promise of the store's port, kept by each store."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.alert import Alert, Direction
 from engine.audit import Act, AuditRow, Chain
 from engine.bot import BotRow, BotStatus
 from engine.effect import Fact, Notice, NoticeKind
 from engine.errors import Broken, LostLock
 from engine.instrument import MAJORS, Instrument
 from engine.ledger import EquityPoint, Funding
+from engine.mail import Chat, ChatKind
 from engine.order import ExecType, Fill, Order, OrderStatus, OrderType, Reason, Side
+from engine.people import Identity, Person, Role
 from engine.ports import Commit, JournalRow, StateRow, Store
 from engine.position import Position, Trade
+from engine.schedule import Schedule
 from engine.signal import Action, Decision
-from engine.store.memory import MemoryStore
-from engine.store.sql import open_store
 from engine.store.tables import FACTS, notices
-from tests.postgres import fresh_database
+from tests.contract.conftest import Opened
 
 ACCOUNT = "paper-sim42-shortseller_001"
 BOT = "shortseller_001"
@@ -36,41 +36,6 @@ AMOUNTS = [
     "1.50",
     "0",
 ]
-
-
-@dataclass
-class Opened:
-    """A store, and how to open it again as the next process would."""
-
-    store: Store
-    open: Callable[[], Awaitable[Store]] | None
-
-    async def restart(self) -> Store:
-        if self.open is None:
-            pytest.skip("memory ends with its process")
-        await self.store.close()
-        self.store = await self.open()
-        return self.store
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opened]:
-    if request.param == "memory":
-        yield Opened(MemoryStore(), None)
-        return
-    async with AsyncExitStack() as stack:
-        url = f"sqlite:///{tmp_path}/desk.db"
-        if request.param == "postgres":
-            server = request.getfixturevalue("postgres_server")
-            url = await stack.enter_async_context(fresh_database(server))
-        opened = Opened(await open_store(url), lambda: open_store(url))
-        yield opened
-        await opened.store.close()
-
-
-@pytest.fixture
-def store(opened: Opened) -> Store:
-    return opened.store
 
 
 def order(number: int = 1, **changes: Any) -> Order:
@@ -208,6 +173,58 @@ def instrument(number: int = 1, **changes: Any) -> Instrument:
     return replace(MAJORS["BTCUSDT"], symbol=f"COIN{number:03d}USDT", **changes)
 
 
+def person(number: int = 1, **changes: Any) -> Person:
+    return replace(Person(f"person{number:03d}", "Tom", Role.TRADER), **changes)
+
+
+def identity(number: int = 1, **changes: Any) -> Identity:
+    return replace(Identity("telegram", f"{7_000_000_000 + number}", "tom"), **changes)
+
+
+def chat(number: int = 1, **changes: Any) -> Chat:
+    made = Chat(
+        surface="telegram",
+        chat_id=f"-{number:03d}",
+        thread_id="5",
+        kind=ChatKind.GROUP,
+        subscribed=True,
+        added_by="telegram:7 (ann)",
+        ts=TS + number,
+    )
+    return replace(made, **changes)
+
+
+def schedule(number: int = 1, **changes: Any) -> Schedule:
+    made = Schedule(
+        schedule_id=number,
+        cron="0 8 * * mon-fri",
+        zone="Europe/Berlin",
+        command="report daily",
+        surface="telegram",
+        chat_id="7",
+        thread_id="",
+        created_by="telegram:7 (ann)",
+        created_at=TS + number,
+        last_due=TS + number,
+    )
+    return replace(made, **changes)
+
+
+def alert(number: int = 1, **changes: Any) -> Alert:
+    made = Alert(
+        alert_id=number,
+        symbol="BTCUSDT",
+        direction=Direction.ABOVE,
+        price=Decimal("70000.50"),
+        surface="discord",
+        chat_id="9",
+        thread_id="",
+        created_by="discord:9",
+        created_at=TS + number,
+    )
+    return replace(made, **changes)
+
+
 MAKERS: dict[type[Fact], Callable[..., Any]] = {
     Order: order,
     Fill: fill,
@@ -218,6 +235,11 @@ MAKERS: dict[type[Fact], Callable[..., Any]] = {
     EquityPoint: point,
     BotRow: bot,
     Instrument: instrument,
+    Person: person,
+    Identity: identity,
+    Chat: chat,
+    Schedule: schedule,
+    Alert: alert,
 }
 TIMED = [kind for kind in MAKERS if FACTS[kind].time]
 
@@ -319,7 +341,7 @@ async def test_filters_and_limit_work_together(store: Store) -> None:
 
 
 async def test_what_has_no_time_can_not_be_asked_for_by_time(store: Store) -> None:
-    for kind in (BotRow, Instrument):
+    for kind in MAKERS.keys() - TIMED:
         with pytest.raises(Broken, match="no time"):
             await store.recent(kind, since=TS)
 
@@ -337,6 +359,11 @@ REPLACED: list[tuple[Any, Any]] = [
     (point(), point(equity=Decimal("9999"))),
     (bot(), bot(status=BotStatus.PAUSED)),
     (instrument(), instrument(leverage_max=50)),
+    (person(), person(role=Role.NOBODY)),
+    (identity(), identity(principal_id="")),
+    (chat(), chat(subscribed=False, gone="it was deleted")),
+    (schedule(), schedule(last_due=TS + 9, removed=True)),
+    (alert(), alert(fired_at=TS + 9)),
 ]
 
 
@@ -556,9 +583,9 @@ async def test_a_delivered_notice_waits_no_more(store: Store) -> None:
     told = [notice(number) for number in range(1, 5)]
     await store.commit(Commit(await store.take_epoch("test"), notices=told))
     rows = await store.undelivered(10)
-    await store.mark_delivered([rows[0].seq, rows[2].seq], TS)
-    await store.mark_delivered([rows[0].seq, 999], TS + 1)
-    await store.mark_delivered([], TS)
+    await store.mail.route([rows[0].seq, rows[2].seq], [], TS)
+    await store.mail.route([rows[0].seq, 999], [], TS + 1)
+    await store.mail.route([], [], TS)
     assert await store.undelivered(10) == [rows[1], rows[3]]
 
 

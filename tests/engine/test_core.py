@@ -42,6 +42,7 @@ from engine.event import (
     OrderCanceled,
     OrderRejected,
     PauseBot,
+    PriceTicked,
     ResumeBot,
     StopMoved,
 )
@@ -143,6 +144,32 @@ def test_a_signal_that_passes_becomes_a_decision_an_order_and_a_submit():
     assert (placed.status, placed.reduce_only) == (OrderStatus.PENDING, False)
     assert placed.client_order_id == f"{BOT}:ema_cross:{T0 + BAR}"
     assert decode_link_id(placed.order_link_id) == (BOT, Reason.EMA_CROSS, T0 + BAR, 0)
+
+
+def test_a_candle_that_comes_long_after_its_close_opens_nothing():
+    desk = core()
+    event = replace(closed(bar(0, 100, volume=SELL_NOW)), late=True)
+    effects = desk.step(event)
+    assert of(Submit, effects) == []
+    [decision] = of(Decision, effects)
+    assert (decision.approved, decision.gate) == (False, "fresh candle")
+
+
+def test_a_late_candle_still_closes_what_is_held():
+    desk = core()
+    entered(desk)
+    effects = desk.step(replace(closed(bar(1, 100, volume=LEAVE_NOW)), late=True))
+    [submit] = of(Submit, effects)
+    assert submit.order.reduce_only
+
+
+def test_a_price_told_inside_a_bar_moves_the_worth_of_positions_and_decides_nothing():
+    desk = core()
+    entered(desk, price=100)
+    assert desk.step(PriceTicked(BTC, 110.0, T0 + BAR + 5)) == []
+    assert desk.view().prices[BTC] == 110
+    [held_] = desk.view().positions
+    assert held_.unrealized == held_.position.quantity * 10
 
 
 def test_a_buy_signal_buys():
@@ -309,7 +336,7 @@ def test_why_shows_every_gate_and_changes_nothing():
     before = memory(desk)
     [why] = desk.why(BTC)
     assert [gate.gate for gate in why.gates][:2] == ["mode and kill", "warm-up"]
-    assert len(why.gates) == 6
+    assert len(why.gates) == 7
     assert memory(desk) == before
 
 

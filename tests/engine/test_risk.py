@@ -22,6 +22,7 @@ GOOD = EntryRequest(
     bars=601.0,
     bars_needed=601,
     ready=True,
+    late=False,
     cooldown_until=0,
     holding=D(0),
     order_open=False,
@@ -30,6 +31,7 @@ GOOD = EntryRequest(
 NAMES = [
     "mode and kill",
     "warm-up",
+    "fresh candle",
     "cool-down",
     "one position a symbol",
     "size",

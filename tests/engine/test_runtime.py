@@ -11,10 +11,11 @@ from engine.candle import HOUR_MS, Candle
 from engine.core import Core
 from engine.effect import Cancel, Done, NoticeKind, Submit
 from engine.errors import Broken, LostLock, Refused, Unreachable
-from engine.event import CandleClosed, Event, PauseBot, ResumeBot
+from engine.event import CandleClosed, Event, PauseBot, PriceTicked, ResumeBot
 from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
 from engine.instrument import MAJORS, Instrument
 from engine.ledger import EquityPoint, Funding
+from engine.mail import Delivery, Priority, Received, Sealed
 from engine.order import Fill, Order
 from engine.ports import Commit, StateRow
 from engine.position import Position, Trade
@@ -80,6 +81,9 @@ class ListMarket:
 
     def remarks(self) -> Sequence[str]:
         return []
+
+    def health(self) -> None:
+        return None
 
     def resume(self, cursors: Mapping[str, int]) -> None:
         self._left = [e for e in self._all if e.candle.ts > cursors.get(e.symbol, -1)]
@@ -302,6 +306,65 @@ async def test_candles_without_consequences_share_transactions_of_a_bounded_size
     assert max(sizes) <= GROUP_CANDLES
     assert sum(sizes) == 3 * GROUP_CANDLES + 7
     assert len([size for size in sizes if size]) <= 8
+
+
+async def test_prices_without_consequences_are_not_stored():
+    world = World(steady(1))
+    process = await world.process().start()
+    process.market._left += [PriceTicked(BTC, 60_000.0 + i, T0 + BAR + i) for i in range(500)]
+    await process.run()
+    commits = [batch for batch in world.store.commits if not batch.journal]
+    assert len(commits) == 1
+    assert process.runtime.view().prices[BTC] == 60_499
+
+
+async def test_an_execution_at_a_price_is_stored_at_once():
+    world = World([closed(bar(0, 60_000, volume=SELL_NOW))])
+    process = await world.process().start()
+    process.market._left += [PriceTicked(BTC, 60_010.0, T0 + BAR + i) for i in range(3)]
+    await process.run()
+    fills = await world.store.recent(Fill)
+    assert fills[0].exec_time == T0 + BAR
+    # Stored with the price that brought it, long before the next candle.
+    assert any(fills[0] in batch.facts for batch in world.store.commits[:-1])
+
+
+# -- letters -----------------------------------------------------------------------------
+
+
+def sealing(key: str = "telegram:1") -> Callable[[object], Sealed]:
+    """What a chat side makes of an outcome: that its update is done, and the answer to it."""
+
+    def seal(result: object) -> Sealed:
+        at = ("telegram", "7", "", T0, Priority.ANSWER, "")
+        return Sealed(key, Delivery(*at, body=str(result)))
+
+    return seal
+
+
+async def test_an_answer_to_a_chat_is_stored_with_the_effect_and_the_update_is_done():
+    world = World(steady(10))
+    await world.store.mail.receive([Received("telegram:1", T0, "")])
+    process = await world.process().start()
+    await process.run(process.runtime.ask(PauseBot(BOT), "telegram:7", sealing()))
+    [commit] = [batch for batch in world.store.commits if batch.deliveries]
+    assert [row.kind for row in commit.journal] == ["Instructed"]
+    assert [row.detail for row in commit.audit] == [f"paused {BOT}"]
+    assert commit.answered == ["telegram:1"]
+    assert await world.store.mail.unanswered() == []
+    [waiting] = await world.store.mail.waiting("telegram", "7", 10)
+    assert waiting.delivery.body == str(Done(f"{BOT} is paused."))
+
+
+async def test_a_commit_that_fails_leaves_the_update_unanswered_and_no_letter():
+    world = World(steady(10))
+    await world.store.mail.receive([Received("telegram:1", T0, "")])
+    process = await world.process().start()
+    world.store.fail_before = [Broken("the disk is gone")]
+    with pytest.raises(Broken):
+        await process.run(process.runtime.ask(PauseBot(BOT), "telegram:7", sealing()))
+    assert len(await world.store.mail.unanswered()) == 1
+    assert await world.store.mail.waiting_chats() == []
 
 
 async def test_a_decision_is_stored_with_the_candle_that_caused_it():

@@ -16,6 +16,7 @@ from engine.event import (
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
+    PriceTicked,
     StopMoved,
 )
 from engine.exchange.paper import (
@@ -55,11 +56,13 @@ def book(settings_: PaperSettings = FREE, rate: Decimal = RATE, deposit: str = "
     )
 
 
-def play(paper: PaperBook, *inputs: Candle | Order | Cancel) -> list[object]:
-    """All answers to bars and orders in turn, as they come."""
+def play(paper: PaperBook, *inputs: Candle | Order | Cancel | PriceTicked) -> list[object]:
+    """All answers to bars, prices and orders in turn, as they come."""
     answers: list[object] = []
     for item in inputs:
         match item:
+            case PriceTicked():
+                answers += paper.step(item)
             case Candle():
                 answers += paper.step(closed(item))
             case Order():
@@ -855,6 +858,86 @@ def test_no_order_is_filled_beyond_its_quantity(seed):
     assert all(quantity <= wanted[link_id] for link_id, quantity in filled.items())
 
 
+# -- live prices -------------------------------------------------------------------------
+
+
+def tick(index: float, price: float) -> PriceTicked:
+    return PriceTicked(BTC, price, at(index))
+
+
+def ticked(candle: Candle):
+    """A bar whose prices were all told before."""
+    return replace(closed(candle), ticked=True)
+
+
+def test_a_market_order_fills_at_the_next_price_told():
+    answers = play(book(), bar(0, 100), order(BUY, "2", ts=at(1)), tick(1.01, 103), tick(1.02, 110))
+    assert told(answers) == [(pytest.approx(1.01), BUY, D(2), D(103), D("0.206"), None)]
+
+
+def test_a_stop_is_met_by_the_price_that_reaches_it_and_fills_there():
+    paper = book()
+    answers = play(paper, *opened(stop_loss=95), tick(2.5, 96), tick(2.6, 94), tick(2.7, 90))
+    assert told(answers)[1:] == [
+        (pytest.approx(2.6), SELL, D(1), D(94), D("0.094"), Reason.STOP_LOSS)
+    ]
+
+
+def test_a_trailing_stop_follows_prices():
+    paper = book()
+    play(paper, *opened(**TRAIL), tick(2.1, 106))
+    assert paper.state.protections[BTC].stop == 103
+    answers = play(paper, tick(2.2, 110), tick(2.3, 108), tick(2.4, 107))
+    assert told(answers) == [
+        (pytest.approx(2.4), SELL, D(1), D(107), D("0.107"), Reason.TRAILING_STOP)
+    ]
+
+
+def test_a_bar_whose_prices_were_told_meets_nothing_again():
+    paper = book()
+    play(paper, *opened(stop_loss=95), tick(2.5, 96))
+    assert paper.step(ticked(bar(2, 100, low=90, close=97))) == []
+    assert paper.state.prices[BTC] == 97
+
+
+def test_a_bar_that_no_price_was_told_of_is_met_whole():
+    """As after an outage: the bar alone knows how low it went."""
+    answers = play(book(), *opened(stop_loss=95), tick(1.5, 99), bar(2, 100, low=90, close=97))
+    assert told(answers)[1:] == [(3, SELL, D(1), D(95), D("0.095"), Reason.STOP_LOSS)]
+
+
+def test_a_bar_that_comes_after_later_prices_meets_nothing():
+    """It may have been low before the position was there."""
+    late = [bar(0, 100), order(BUY, "1", ts=at(2), stop_loss=D(95)), tick(2.1, 100)]
+    assert told(play(book(), *late, bar(1, 100, low=90)))[1:] == []
+
+
+def test_funding_is_paid_once_whether_a_price_or_a_bar_comes_first():
+    settled = FUNDING_EVERY_MS // BAR
+    paper = book()
+    play(paper, *opened(), bar(settled - 1, 100))
+    after = [tick(settled + 0.01, 102), tick(settled + 0.02, 103), bar(settled, 102, close=103)]
+    payments = [a for a in play(paper, *after) if isinstance(a, FundingSettled)]
+    assert [(p.ts, p.price) for p in payments] == [(at(settled), D(100))]
+    again = play(paper, tick(settled + 1.5, 104), bar(settled + 1, 103, close=104))
+    assert not [a for a in again if isinstance(a, FundingSettled)]
+
+
+@given(prices=st.lists(st.integers(80, 120), min_size=1, max_size=60))
+@settings(max_examples=60)
+def test_prices_one_by_one_and_the_bars_they_make_agree_on_what_is_held(prices):
+    """A bar of one moment is what a price is: the same inputs, the same books."""
+    by_tick, by_bar = book(), book()
+    for index, price in enumerate(prices):
+        for paper in (by_tick, by_bar):
+            if index % 7 == 0 and not paper.state.positions:
+                play(paper, order(BUY, "1", ts=at(index), sequence=index, stop_loss=D(90)))
+        play(by_tick, tick(index, price))
+        play(by_bar, bar(index, price))
+    assert by_tick.state.ledger == by_bar.state.ledger
+    assert set(by_tick.state.positions) == set(by_bar.state.positions)
+
+
 # -- all books behind the port -----------------------------------------------------------
 
 
@@ -875,6 +958,18 @@ async def test_a_candle_goes_to_the_books_that_trade_its_symbol():
     paper, mine, other = exchange()
     paper.on_candle(closed(bar(0, 100)))
     assert (mine.state.prices, other.state.prices) == ({BTC: 100.0}, {})
+
+
+async def test_a_price_is_stored_only_where_something_hangs_on_it():
+    paper, mine, _ = exchange()
+    paper.on_candle(closed(bar(0, 100)))
+    paper.dirty_states()
+    assert paper.on_tick(tick(1.1, 101)) == []
+    assert paper.dirty_states() == []
+    await paper.carry_out(Submit(order(ts=at(1))))
+    assert len(executions(paper.on_tick(tick(1.2, 102)))) == 1
+    assert [row.key for row in paper.dirty_states()] == [f"paper:{ACCOUNT}"]
+    assert mine.state.prices[BTC] == 102
 
 
 async def test_memory_is_handed_out_once_and_taken_back():

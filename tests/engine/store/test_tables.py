@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from decimal import Decimal
-from enum import StrEnum
+from enum import Enum, IntEnum
 from typing import get_args, get_type_hints
 
 import pytest
@@ -12,10 +12,12 @@ from sqlalchemy.dialects import sqlite
 from engine.audit import AuditHead, AuditRow
 from engine.effect import Fact
 from engine.errors import Broken
+from engine.mail import Delivery, Offer, Received
 from engine.order import Reason, Side
+from engine.people import Role
 from engine.ports import JournalRow, OutboxRow, StateRow
 from engine.store import tables
-from engine.store.tables import FACTS, DecimalText, EnumText, FactTable
+from engine.store.tables import FACTS, DecimalText, EnumText, FactTable, NameText
 
 KINDS = pytest.mark.parametrize("kind, facts", FACTS.items(), ids=lambda v: getattr(v, "name", ""))
 
@@ -45,8 +47,10 @@ def test_a_column_holds_what_its_field_holds(kind: type[Fact], facts: FactTable)
         assert column.nullable == (type(None) in allowed), column
         assert isinstance(column.type, DecimalText) == (Decimal in allowed), column
         assert isinstance(column.type, Boolean) == (bool in allowed), column
-        words = [one for one in allowed if issubclass(one, StrEnum)]
+        words = [one for one in allowed if issubclass(one, Enum)]
         assert [getattr(column.type, "enum", None)] == (words or [None]), column
+        ranks = [one for one in words if issubclass(one, IntEnum)]
+        assert isinstance(column.type, NameText) == bool(ranks), column
 
 
 @KINDS
@@ -59,6 +63,10 @@ def test_the_other_rows_are_read_by_position_too() -> None:
     assert columns(tables.state) == names(StateRow)
     assert columns(tables.journal) == ["seq", *names(JournalRow)]
     assert columns(tables.outbox) == [*names(OutboxRow), "delivered_at"]
+    assert columns(tables.inbox) == [*names(Received), "done_at"]
+    assert columns(tables.offers) == ["seq", *names(Offer), "used_by"]
+    fate = ["attempted_at", "finished_at", "message_id", "error"]
+    assert columns(tables.deliveries) == ["seq", *names(Delivery), *fate]
     assert columns(tables.audit) == names(AuditRow)
     assert columns(tables.audit_head) == ["id", *names(AuditHead)]
 
@@ -69,6 +77,16 @@ def test_a_word_of_a_newer_version_is_not_guessed_at() -> None:
     assert EnumText(Side).process_result_value(None, sqlite.dialect()) is None
     with pytest.raises(Broken, match="'moon_phase' is not a Reason"):
         kind.process_result_value("moon_phase", sqlite.dialect())
+
+
+def test_a_rank_is_stored_by_its_name_and_a_newer_one_is_not_guessed_at() -> None:
+    kind = NameText(Role)
+    assert kind.process_bind_param(Role.TRADER, sqlite.dialect()) == "trader"
+    assert kind.process_bind_param(None, sqlite.dialect()) is None
+    assert kind.process_result_value("trader", sqlite.dialect()) is Role.TRADER
+    assert kind.process_result_value(None, sqlite.dialect()) is None
+    with pytest.raises(Broken, match="'owner' is not a Role"):
+        kind.process_result_value("owner", sqlite.dialect())
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])

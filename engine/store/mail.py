@@ -1,0 +1,183 @@
+"""Messages from and to chats in a SQL database: the inbox, deliveries, and buttons on offer."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from engine.mail import DeadLetter, Delivery, Offer, Priority, Received, WaitingDelivery
+from engine.store.database import Database
+from engine.store.tables import deliveries, inbox, offers, outbox
+
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+DELIVERY_FIELDS = ("surface", "chat_id", "thread_id", "ts", "priority", "topic", "body")
+
+MARK_NOTICES = (
+    update(outbox)
+    .where(outbox.c.seq == bindparam("marked"), outbox.c.delivered_at.is_(None))
+    .values(delivered_at=bindparam("now"))
+)
+MARK_ANSWERED = (
+    update(inbox)
+    .where(inbox.c.key == bindparam("marked"), inbox.c.done_at.is_(None))
+    .values(done_at=bindparam("now"))
+)
+
+
+class SqlMail:
+    """The port `Mail` on SQLite and PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        received = _INSERT[database.dialect.name](inbox)
+        self._receive = received.on_conflict_do_nothing(index_elements=["key"]).returning(
+            inbox.c.key
+        )
+
+    async def receive(self, updates: Sequence[Received]) -> set[str]:
+        if not updates:
+            return set()
+        rows = [{"key": each.key, "ts": each.ts, "body": each.body} for each in updates]
+
+        def keep(connection: Connection) -> set[str]:
+            return set(connection.execute(self._receive.values(rows)).scalars())
+
+        return await self._database.write(keep)
+
+    async def unanswered(self) -> list[Received]:
+        columns = inbox.c["key", "ts", "body"]
+        query = select(*columns).where(inbox.c.done_at.is_(None)).order_by(inbox.c.ts, inbox.c.key)
+        return [Received(*row) for row in await self._rows(query)]
+
+    async def answered(self, keys: Sequence[str], ts: int) -> None:
+        await self._mark(MARK_ANSWERED, keys, ts)
+
+    async def route(self, notices: Sequence[int], messages: Sequence[Delivery], ts: int) -> None:
+        rows = [{name: getattr(message, name) for name in DELIVERY_FIELDS} for message in messages]
+        marks = [{"marked": seq, "now": ts} for seq in notices]
+
+        def move(connection: Connection) -> None:
+            if rows:
+                connection.execute(insert(deliveries), rows)
+            if marks:
+                connection.execute(MARK_NOTICES, marks)
+
+        if rows or marks:
+            await self._database.write(move)
+
+    async def waiting_chats(self) -> list[tuple[str, str]]:
+        where = deliveries.c.finished_at.is_(None)
+        query = select(deliveries.c.surface, deliveries.c.chat_id).where(where).distinct()
+        return [(surface, chat_id) for surface, chat_id in await self._rows(query)]
+
+    async def waiting(self, surface: str, chat_id: str, limit: int) -> list[WaitingDelivery]:
+        query = (
+            select(deliveries.c.seq, deliveries.c.attempted_at, *deliveries.c[DELIVERY_FIELDS])
+            .where(
+                deliveries.c.finished_at.is_(None),
+                deliveries.c.surface == surface,
+                deliveries.c.chat_id == chat_id,
+            )
+            .order_by(deliveries.c.priority, deliveries.c.seq)
+            .limit(limit)
+        )
+        return [
+            WaitingDelivery(seq, _delivery(*rest), attempted_at)
+            for seq, attempted_at, *rest in await self._rows(query)
+        ]
+
+    async def attempt(self, seqs: Sequence[int], ts: int | None) -> None:
+        await self._change(seqs, attempted_at=ts)
+
+    async def arrived(self, seqs: Sequence[int], message_id: str, ts: int) -> None:
+        await self._change(seqs, finished_at=ts, message_id=message_id)
+
+    async def given_up(self, seqs: Sequence[int], error: str, ts: int) -> None:
+        await self._change(seqs, finished_at=ts, error=error)
+
+    async def first_of(self, surface: str, chat_id: str, topic: str) -> str | None:
+        query = (
+            select(deliveries.c.message_id)
+            .where(
+                deliveries.c.surface == surface,
+                deliveries.c.chat_id == chat_id,
+                deliveries.c.topic == topic,
+                deliveries.c.message_id.is_not(None),
+            )
+            .order_by(deliveries.c.seq)
+            .limit(1)
+        )
+        rows = await self._rows(query)
+        return rows[0][0] if rows else None
+
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        columns = deliveries.c["seq", "surface", "chat_id", "ts", "error"]
+        where = deliveries.c.error.is_not(None)
+        query = select(*columns).where(where).order_by(deliveries.c.seq.desc()).limit(limit)
+        return [DeadLetter(*row) for row in await self._rows(query)]
+
+    async def offer(self, wanted: Sequence[Offer]) -> list[int]:
+        names = ("surface", "chat_id", "command", "expires_at")
+        rows = [{name: getattr(each, name) for name in names} for each in wanted]
+        statement = insert(offers).returning(offers.c.seq, sort_by_parameter_order=True)
+
+        def keep(connection: Connection) -> list[int]:
+            return list(connection.execute(statement, rows).scalars())
+
+        return await self._database.write(keep) if rows else []
+
+    async def offered(self, offer_id: int) -> Offer | None:
+        columns = offers.c["surface", "chat_id", "command", "expires_at"]
+        rows = await self._rows(select(*columns).where(offers.c.seq == offer_id))
+        return Offer(*rows[0]) if rows else None
+
+    async def claim(self, offer_id: int, key: str) -> bool:
+        mine = or_(offers.c.used_by.is_(None), offers.c.used_by == key)
+        statement = update(offers).where(offers.c.seq == offer_id, mine).values(used_by=key)
+
+        def use(connection: Connection) -> bool:
+            return connection.execute(statement).rowcount == 1
+
+        return await self._database.write(use)
+
+    async def prune(self, before: int) -> None:
+        def forget(connection: Connection) -> None:
+            for table, when in (
+                (inbox, inbox.c.done_at),
+                (deliveries, deliveries.c.finished_at),
+                (offers, offers.c.expires_at),
+                (outbox, outbox.c.delivered_at),
+            ):
+                connection.execute(delete(table).where(when < before))
+
+        await self._database.write(forget)
+
+    async def _rows(self, query: Any) -> Sequence[Any]:
+        return await self._database.read(partial(_all, query=query))
+
+    async def _mark(self, statement: Any, keys: Sequence[str], ts: int) -> None:
+        marks = [{"marked": key, "now": ts} for key in keys]
+        if marks:
+            await self._database.write(partial(_execute, statement=statement, rows=marks))
+
+    async def _change(self, seqs: Sequence[int], **values: Any) -> None:
+        where = deliveries.c.seq.in_(seqs), deliveries.c.finished_at.is_(None)
+        statement = update(deliveries).where(*where).values(**values)
+        await self._database.write(partial(_execute, statement=statement, rows=None))
+
+
+def _delivery(
+    surface: str, chat_id: str, thread_id: str, ts: int, priority: int, topic: str, body: str
+) -> Delivery:
+    return Delivery(surface, chat_id, thread_id, ts, Priority(priority), topic, body)
+
+
+def _all(connection: Connection, query: Any) -> Sequence[Any]:
+    return connection.execute(query).all()
+
+
+def _execute(connection: Connection, statement: Any, rows: Any) -> None:
+    connection.execute(statement, rows)
