@@ -2,8 +2,9 @@
 
 from engine.bot import BotStatus
 from engine.event import PauseBot, ResumeBot
+from engine.people import Role
 from engine.view import BotView, CoreView
-from handlers.command import BotId, Context, Kind, Role, command
+from handlers.command import Act, BotId, Context, Kind, command
 from handlers.reply import Button, Money, Reply, Table, Text, Value, reply
 
 
@@ -19,25 +20,28 @@ async def bot_list(context: Context) -> Reply:
     return reply(bots_table(view), *summaries, buttons=buttons)
 
 
-@command("bot pause", role=Role.TRADER, kind=Kind.WRITE)
-async def bot_pause(context: Context, bot: BotId) -> Reply:
+@command("bot pause", role=Role.TRADER, kind=Kind.WRITE, always=True)
+async def bot_pause(context: Context, bot: BotId) -> Act:
     """Stop a bot from opening positions; those it holds are still managed. Acts at once.
 
     Example: /bot pause shortseller_001
     """
-    done = await context.desk.ask(PauseBot(bot), context.actor)
     managed = "It opens nothing new; stops, targets and exits of open positions go on."
-    return reply(Text(f"{done} {managed}"), buttons=(_switch(bot, paused=True),))
+    return Act(
+        PauseBot(bot),
+        lambda done: reply(Text(f"{done} {managed}"), buttons=(_switch(bot, paused=True),)),
+    )
 
 
 @command("bot resume", role=Role.TRADER, kind=Kind.WRITE)
-async def bot_resume(context: Context, bot: BotId) -> Reply:
+async def bot_resume(context: Context, bot: BotId) -> Act:
     """Let a paused bot open positions again.
 
     Example: /bot resume shortseller_001
     """
-    done = await context.desk.ask(ResumeBot(bot), context.actor)
-    return reply(Text(done), buttons=(_switch(bot, paused=False),))
+    return Act(
+        ResumeBot(bot), lambda done: reply(Text(done), buttons=(_switch(bot, paused=False),))
+    )
 
 
 def bots_table(view: CoreView) -> Table:

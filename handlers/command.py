@@ -1,24 +1,19 @@
 """Commands as data: a handler's signature is its arguments, its docstring its help."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from types import ModuleType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from engine.candle import TIMEFRAMES
 from engine.desk import Desk
 from engine.errors import BadInput, Refused
+from engine.event import Instruction
+from engine.mail import Address, ChatKind, Sealed
+from engine.people import Role
 from handlers.reply import Reply
-
-
-class Role(IntEnum):
-    """Who may do what; a higher role may do all that a lower one may."""
-
-    VIEWER = 1
-    TRADER = 2
-    ADMIN = 3
 
 
 class Kind(StrEnum):
@@ -30,45 +25,64 @@ class Kind(StrEnum):
 
 class PrincipalKind(StrEnum):
     PERSON = "person"
+    SCHEDULE = "schedule"
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody who acts. Only the chat surfaces and the console make a PERSON."""
+    """Somebody who acts. Only the chat surfaces and the console make a PERSON.
+
+    `id` is the platform's own, never a name; `name` is what people call them, or empty.
+    """
 
     kind: PrincipalKind
     id: str
     role: Role
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Who asks, where, and of which desk. `surface` names the door: `console`, ..."""
+    """Who asks, where, and of which desk. `surface` names the door: `console`, `telegram`, ...
+
+    `address` is the chat in which they ask, None at the console. `seal` makes the letter that
+    is stored with the effect of a command; where there is none, the answer just goes back.
+    """
 
     principal: Principal
     surface: str
     desk: Desk
     commands: "tuple[Command, ...]"
+    address: Address | None = None
+    chat_kind: ChatKind | None = None
+    seal: Callable[[Callable[[], Reply]], Sealed] | None = None
 
     @property
     def actor(self) -> str:
-        """Who this is in the audit: the door and the id."""
-        return f"{self.surface}:{self.principal.id}"
+        """Who this is in the audit: the door and the id, and the name where there is one."""
+        name = self.principal.name
+        known_as = f" ({name})" if name and name != self.principal.id else ""
+        return f"{self.surface}:{self.principal.id}{known_as}"
 
 
 @dataclass(frozen=True, slots=True)
 class ArgumentType:
     """A kind of argument: how words become a value, and what values there are.
 
-    `parse` raises BadInput naming the field, the value and what is allowed; `choices` lists
-    the values for completion, where they can be listed. One that is `rest` takes all words
-    that are left, as the last argument of a command.
+    `parse` raises BadInput naming the field, the value and what is allowed; `choices` lists the
+    values for completion, where they can be listed; `words` are all there are, where they are the
+    same on every desk; `bounds` the least and greatest whole number. One that is `rest` takes all
+    words that are left, as the last argument of a command; `span` says how many of the words
+    typed from there on are one value.
     """
 
     name: str
     parse: Callable[[str, str, Desk], Any]
     choices: Callable[[Desk], Sequence[str]]
     rest: bool = False
+    words: tuple[str, ...] = ()
+    bounds: tuple[int, int] | None = None
+    span: Callable[[Sequence[str]], int] = lambda words: 1
 
     def allowed(self, desk: Desk) -> str:
         """What may be typed, in words."""
@@ -123,7 +137,19 @@ def whole(least: int, most: int) -> ArgumentType:
             raise BadInput(field, word, allowed)
         return number
 
-    return ArgumentType(f"a whole number from {least} to {most}", parse, lambda desk: [])
+    name = f"a whole number from {least} to {most}"
+    return ArgumentType(name, parse, lambda desk: [], bounds=(least, most))
+
+
+def one_of(*words: str) -> ArgumentType:
+    """One of a few words."""
+
+    def parse(field: str, word: str, desk: Desk) -> str:
+        if word.lower() in words:
+            return word.lower()
+        raise BadInput(field, word, ", ".join(words))
+
+    return ArgumentType("a word", parse, lambda desk: words, words=words)
 
 
 def _parse_text(field: str, word: str, desk: Desk) -> str:
@@ -144,12 +170,26 @@ class Argument:
     default: Any = None
 
 
-Handler = Callable[..., Awaitable[Reply]]
+@dataclass(frozen=True, slots=True)
+class Act:
+    """What a command asks of the core, and how its sentence about the outcome is answered.
+
+    `say` must not fail or wait: its answer is stored in one transaction with the effect.
+    """
+
+    instruction: Instruction
+    say: Callable[[str], Reply]
+
+
+Handler = Callable[..., Awaitable[Reply | Act]]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One thing that can be said. `name` may be two words, as in `bot pause`."""
+    """One thing that can be said. `name` may be two words, as in `bot pause`.
+
+    One that is `always` taken acts however late it arrives: it reduces risk.
+    """
 
     name: str
     summary: str
@@ -159,6 +199,7 @@ class Command:
     arguments: tuple[Argument, ...]
     handler: Handler
     group: str = ""
+    always: bool = False
 
     @property
     def usage(self) -> str:
@@ -168,7 +209,7 @@ class Command:
 
 
 def command(
-    name: str, *, role: Role = Role.VIEWER, kind: Kind = Kind.READ
+    name: str, *, role: Role = Role.VIEWER, kind: Kind = Kind.READ, always: bool = False
 ) -> Callable[[Handler], Command]:
     """Make a Command of a handler; `registry` collects it from its module."""
 
@@ -183,6 +224,7 @@ def command(
             arguments=_arguments(handler),
             handler=handler,
             group=handler.__module__.rpartition(".")[2],
+            always=always,
         )
 
     return make
@@ -229,13 +271,25 @@ def find(commands: Sequence[Command], words: Sequence[str]) -> tuple[Command, li
 def parse(target: Command, words: Sequence[str], desk: Desk) -> dict[str, Any]:
     """The arguments of `target` out of words, in order or as `name=value`; raises Refused."""
     values: dict[str, Any] = {}
-    for place, typed in enumerate(words):
-        argument, word = _argument_for(target, values, typed, desk)
-        if argument.type.rest:
-            word = " ".join([word, *words[place + 1 :]])
+    place = 0
+    while place < len(words):
+        argument, word, taken = _argument_for(target, values, words[place:], desk)
         values[argument.name] = argument.type.parse(argument.name, word, desk)
-        if argument.type.rest:
-            break
+        place += taken
+    return _complete(target, values, desk)
+
+
+def parse_named(target: Command, texts: Mapping[str, str], desk: Desk) -> dict[str, Any]:
+    """The arguments of `target` out of texts by name, as forms give them; raises Refused."""
+    types = {argument.name: argument.type for argument in target.arguments}
+    for name in texts:
+        if name not in types:
+            raise BadInput("argument", name, f"one of the names in {target.usage}")
+    values = {name: types[name].parse(name, text, desk) for name, text in texts.items()}
+    return _complete(target, values, desk)
+
+
+def _complete(target: Command, values: dict[str, Any], desk: Desk) -> dict[str, Any]:
     for argument in target.arguments:
         if argument.required and argument.name not in values:
             allowed = argument.type.allowed(desk)
@@ -244,26 +298,33 @@ def parse(target: Command, words: Sequence[str], desk: Desk) -> dict[str, Any]:
 
 
 def _argument_for(
-    target: Command, given: Container[str], word: str, desk: Desk
-) -> tuple[Argument, str]:
-    """Which argument a word is meant for, and the value it gives.
+    target: Command, given: Container[str], words: Sequence[str], desk: Desk
+) -> tuple[Argument, str, int]:
+    """Which argument the first of `words` is meant for, its value, and the words it takes.
 
     What may be left out is passed over for a later argument that the word does fit, so that
     `/chart 1h` means the timeframe.
     """
-    name, equals, text = word.partition("=")
+    name, equals, text = words[0].partition("=")
     for argument in target.arguments:
         if equals and argument.name == name:
             if name in given:
                 raise BadInput(name, text, f"one value. Usage: {target.usage}")
-            return argument, text
+            return argument, *_value(argument, [text, *words[1:]])
     open_ = [argument for argument in target.arguments if argument.name not in given]
     for argument in open_:
-        if argument.required or _fits(argument, word, desk):
-            return argument, word
+        value, taken = _value(argument, words)
+        if argument.required or _fits(argument, value, desk):
+            return argument, value, taken
     if open_:
-        return open_[0], word
-    raise BadInput("argument", word, f"nothing more. Usage: {target.usage}")
+        return open_[0], *_value(open_[0], words)
+    raise BadInput("argument", words[0], f"nothing more. Usage: {target.usage}")
+
+
+def _value(argument: Argument, words: Sequence[str]) -> tuple[str, int]:
+    """The words that make one value of an argument, together, and how many they are."""
+    count = len(words) if argument.type.rest else argument.type.span(words)
+    return " ".join(words[:count]), count
 
 
 def _fits(argument: Argument, word: str, desk: Desk) -> bool:

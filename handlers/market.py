@@ -6,6 +6,7 @@ from decimal import Decimal
 from engine.candle import DAY_MS, HOUR_MS, Aggregator, Candle, timeframe_ms, timeframe_name
 from engine.desk import Desk
 from engine.errors import Refused
+from engine.instrument import Instrument
 from engine.order import ZERO, Fill, Side
 from engine.view import CoreView, PositionView
 from handlers.command import Context, Symbol, Timeframe, command, timeframes
@@ -15,6 +16,8 @@ from handlers.reply import (
     Chart,
     Fields,
     Marker,
+    Money,
+    Multiple,
     Percent,
     Price,
     Quantity,
@@ -51,7 +54,8 @@ async def price(context: Context, symbol: Symbol | None = None) -> Reply:
     quote = await _quote(desk, symbol)
     if quote["price"] is None:
         raise no_candles(symbol)
-    return reply(Fields(symbol, quote), buttons=symbol_buttons(symbol))
+    alert = Button("Alert", f"/alert {symbol}", asks=("direction", "price"))
+    return reply(Fields(symbol, quote), buttons=(*symbol_buttons(symbol), alert))
 
 
 @command("chart")
@@ -94,6 +98,34 @@ async def chart(
     others = [name for name in CHART_BUTTONS if name in timeframes(desk) and name != timeframe]
     buttons = (Button(name, f"/chart {symbol} {name}") for name in others)
     return reply(Chart(picture), buttons=(*buttons, Button("Why", f"/why {symbol}")))
+
+
+@command("symbols")
+async def symbols(context: Context) -> Reply:
+    """What can be traded here, and the exchange's rules for it.
+
+    Quantities are in base currency; least is the smallest order's worth in quote currency.
+
+    Example: /symbols
+    """
+    desk = context.desk
+    traded = {symbol for bot in desk.view().bots for symbol in bot.symbols}
+    columns = ("symbol", "tick", "step", "smallest", "largest", "least", "leverage", "traded")
+    rows = tuple(_rules(desk.instrument(symbol), symbol in traded) for symbol in desk.symbols)
+    return reply(Table("Symbols", columns, rows), buttons=(Button("Prices", "/price"),))
+
+
+def _rules(rules: Instrument, traded: bool) -> tuple[Value, ...]:
+    return (
+        rules.symbol,
+        Quantity(rules.tick),
+        Quantity(rules.quantity_step),
+        Quantity(rules.quantity_min),
+        Quantity(rules.quantity_max),
+        Money(rules.notional_min),
+        Multiple(rules.leverage_max),
+        traded,
+    )
 
 
 def price_of(desk: Desk, symbol: str, number: Decimal | float | None) -> Price | None:

@@ -51,6 +51,11 @@ def notice_reply(notice: Notice) -> Reply:
             return _told(text, Button("Pause", f"/bot pause {notice.bot_id}"))
         case NoticeKind.DESK_STARTED:
             return _told(f"The desk is running, version {notice.text}.", STATUS)
+        case NoticeKind.DESK_STOPPED:
+            return _told(
+                f"The desk has stopped, {show(Time(notice.ts))}. Nothing is traded until it runs "
+                "again; what is open is managed by nobody but the exchange."
+            )
         case NoticeKind.DESK_HALTED:
             return _halted(notice)
         case NoticeKind.MARKET_ENDED:
@@ -58,6 +63,10 @@ def notice_reply(notice: Notice) -> Reply:
             return _told(text, Button("P&L", "/pnl"), TRADES)
         case NoticeKind.MARKET_REMARK:
             return _told(f"About this market: {notice.text}")
+        case NoticeKind.PRICE_ALERT:
+            return _alert(notice)
+        case NoticeKind.TROUBLE:
+            return _told(f"{notice.text}", Button("Outbox", "/outbox"))
 
 
 def _told(text: str, *buttons: Button) -> Reply:
@@ -90,6 +99,16 @@ def _rejected(notice: Notice) -> Reply:
     what = f"to {verb} {show(Quantity(order.quantity))} {order.symbol}"
     text = f"The exchange refused an order {what}: {notice.text}.\n{_by(notice)}."
     return _told(text, Button("Orders", "/orders"), Button("Why", f"/why {order.symbol}"))
+
+
+def _alert(notice: Notice) -> Reply:
+    alert = notice.alert
+    assert alert is not None
+    text = (
+        f"{alert.symbol} is {alert.direction} {_price(alert.price)}.\n"
+        f"Alert {alert.alert_id}, {show(Time(notice.ts))}. It is done; /alert sets another."
+    )
+    return _told(text, *symbol_buttons(alert.symbol))
 
 
 def _halted(notice: Notice) -> Reply:

@@ -1,6 +1,6 @@
 """What the desk holds and what it earned: positions, accounts, profit and loss."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
@@ -108,7 +108,7 @@ async def pnl(context: Context, days: Days | None = None) -> Reply:
     result = await _result_since(desk, trades, since) if since is not None else None
     view = desk.view()
     result = result or _result(view)
-    curve = _curve(view, points)
+    curve = curve_of(worths(view, points))
     period = "" if days is None else f", last {days} days" if days > 1 else ", last day"
     fields = Fields(
         f"Profit and loss{period}", {**result.fields(view), **_statistics(trades, curve)}
@@ -118,7 +118,19 @@ async def pnl(context: Context, days: Days | None = None) -> Reply:
         Button("30 days", "/pnl 30"),
         Button("Trades", "/trades"),
     )
-    return reply(fields, _picture(desk, view, curve), buttons=buttons)
+    return reply(fields, picture(desk, view, curve), buttons=buttons)
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """What all accounts together were worth at `ts`, in quote currency."""
+
+    ts: int
+    balance: Decimal
+    equity: Decimal
+
+
+Curve = tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +167,57 @@ def total(ledgers: Iterable[Ledger]) -> Earned:
     )
 
 
+def worths(view: CoreView, points: Iterable[EquityPoint]) -> list[Worth]:
+    """The worth of all accounts at each point and now; one not yet opened counts its deposit.
+
+    `points` are oldest first, as `Desk.recent` gives them.
+    """
+    known = {item.account: (item.ledger.deposit, item.ledger.deposit) for item in view.accounts}
+    found = {}
+    for point in points:
+        known[point.account] = (point.balance, point.equity)
+        found[point.ts] = _together(point.ts, known.values())
+    if view.market_time:
+        current = [(item.ledger.balance, item.equity) for item in view.accounts]
+        found[view.market_time] = _together(view.market_time, current)
+    return sorted(found.values(), key=lambda worth: worth.ts)
+
+
+def _together(ts: int, accounts: Collection[tuple[Decimal, Decimal]]) -> Worth:
+    balance = sum((balance for balance, _ in accounts), ZERO)
+    return Worth(ts, balance, sum((equity for _, equity in accounts), ZERO))
+
+
+def deposit(view: CoreView) -> Decimal:
+    """What all accounts began with, in quote currency."""
+    return sum((account.ledger.deposit for account in view.accounts), ZERO)
+
+
+def curve_of(course: Iterable[Worth]) -> Curve:
+    """Equity over time, as it is drawn."""
+    return tuple((worth.ts, float(worth.equity)) for worth in course)
+
+
+def picture(desk: Desk, view: CoreView, curve: Curve) -> Block:
+    """The equity curve, or the sentence that there is none yet."""
+    if len(curve) < 2:
+        return Text("The equity curve begins with the first full hour of market time.")
+    start = show(Time(curve[0][0])).removesuffix(" UTC")
+    return Chart(
+        EquityChart(
+            title="Equity",
+            subtitle=f"{start} to {show(Time(curve[-1][0]))} · {desk.badge}",
+            points=curve,
+            deposit=float(deposit(view)),
+        )
+    )
+
+
 def max_drawdown(curve: Sequence[tuple[int, float]]) -> float:
     """The deepest fall below an earlier peak, as a fraction of that peak."""
-    worths = [worth for _, worth in curve]
-    peaks = accumulate(worths, max)
-    return max((1 - worth / peak for worth, peak in zip(worths, peaks, strict=True)), default=0.0)
+    course = [worth for _, worth in curve]
+    peaks = accumulate(course, max)
+    return max((1 - worth / peak for worth, peak in zip(course, peaks, strict=True)), default=0.0)
 
 
 def _result(view: CoreView) -> Earned:
@@ -192,32 +250,6 @@ def _statistics(trades: Sequence[Trade], curve: Sequence[tuple[int, float]]) -> 
         "worst_trade": Money(min(nets), signed=True) if nets else None,
         "max_drawdown": Percent(max_drawdown(curve)),
     }
-
-
-def _curve(view: CoreView, points: Sequence[EquityPoint]) -> tuple[tuple[int, float], ...]:
-    """The worth of all accounts together over time; one not yet opened counts its deposit."""
-    worths = {account.account: float(account.ledger.deposit) for account in view.accounts}
-    curve = {}
-    for point in points:
-        worths[point.account] = float(point.equity)
-        curve[point.ts] = sum(worths.values())
-    if view.market_time:
-        curve[view.market_time] = float(sum(account.equity for account in view.accounts))
-    return tuple(sorted(curve.items()))
-
-
-def _picture(desk: Desk, view: CoreView, curve: tuple[tuple[int, float], ...]) -> Block:
-    if len(curve) < 2:
-        return Text("The equity curve begins with the first full hour of market time.")
-    start = show(Time(curve[0][0])).removesuffix(" UTC")
-    return Chart(
-        EquityChart(
-            title="Equity",
-            subtitle=f"{start} to {show(Time(curve[-1][0]))} · {desk.badge}",
-            points=curve,
-            deposit=float(sum(account.ledger.deposit for account in view.accounts)),
-        )
-    )
 
 
 def _position_row(desk: Desk, item: PositionView, now: int) -> tuple[Value, ...]:

@@ -96,7 +96,7 @@ class Table:
 class Code:
     """Text in which every character counts."""
 
-    text: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +148,19 @@ Block = Text | Fields | Table | Code | Chart
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A command under a finger: `command` is what typing it would be."""
+    """A command under a finger: `command` is what typing it would be.
+
+    `asks` names the arguments that are not in it yet: a chat asks for them before it runs.
+    """
 
     label: str
     command: str
+    asks: tuple[str, ...] = ()
+
+    @property
+    def usage(self) -> str:
+        """How it is typed: `/alert BTCUSDT <direction> <price>`."""
+        return " ".join([self.command, *(f"<{name}>" for name in self.asks)])
 
 
 @dataclass(frozen=True, slots=True)

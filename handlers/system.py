@@ -10,6 +10,8 @@ from engine.candle import MINUTE_MS
 from engine.desk import Desk
 from engine.errors import BadInput, Refused, Unreachable
 from engine.order import ZERO
+from engine.people import Role
+from engine.ports import FeedHealth
 from engine.view import CoreView
 from handlers.bots import bots_table
 from handlers.command import Command, Context, Words, command, find
@@ -37,6 +39,10 @@ WAITING_MANY = 1000
 # A candle that is late by one interval may still come; after this many the feed is silent.
 INTERVALS_LATE = 2
 INTERVALS_SILENT = 5
+# A clock that is off by more makes signed requests fail now and then.
+CLOCK_OFF_MS = 500
+DEAD_LETTERS_SHOWN = 10
+WAITING_COUNTED = 1000
 
 MENU = (
     Button("Status", "/status"),
@@ -51,13 +57,25 @@ MENU = (
     Button("Help", "/help"),
 )
 
+# What a chat offers to whoever may say the command.
+SETUPS = (
+    ("subscribe", Button("Subscribe", "/subscribe"), "to have the desk's news in a chat"),
+    (
+        "schedule add",
+        Button("Daily report", "/schedule add 08:00 report daily"),
+        "to have a report each morning (UTC)",
+    ),
+)
+
 GROUPS = {
     "system": "The desk",
     "bots": "Bots",
     "portfolio": "Money",
+    "reports": "Reports",
     "trade": "Trades and orders",
     "market": "Market",
     "strategy": "Decisions",
+    "alerts": "News and alerts",
 }
 
 
@@ -75,11 +93,28 @@ async def start(context: Context) -> Reply:
     ]
     if desk.mode == "paper":
         sentences.append("No money is real: orders are filled on paper.")
-    return reply(
+    if desk.market.name.startswith("sim"):
+        sentences.append("Prices are made up; MARKET=bybit in .env brings real ones.")
+    setups = _setups(context)
+    blocks = [
         Text(" ".join(sentences)),
         Text("Say /status to see how it stands, /why to see what it thinks, /help for the rest."),
-        buttons=MENU[:4],
+    ]
+    if setups:
+        words = ", ".join(f"{button.command} {why}" for button, why in setups)
+        blocks.append(Text(f"Also: {words}."))
+    return reply(
+        *blocks,
+        buttons=(*MENU[:4], *(button for button, _ in setups)),
     )
+
+
+def _setups(context: Context) -> list[tuple[Button, str]]:
+    """What somebody may set up in the chat where they are, and what it is for."""
+    if context.address is None:
+        return []
+    mine = {command.name for command in context.commands if command.role <= context.principal.role}
+    return [(button, why) for name, button, why in SETUPS if name in mine]
 
 
 @command("menu")
@@ -137,6 +172,7 @@ async def health(context: Context) -> Reply:
         await _database(desk),
         _feed(desk, view),
         _inbox(desk),
+        *_links(desk),
     )
     worst = max((state for _, state, _ in checks), key=STATES.index)
     bad = [part for part, state, _ in checks if state == worst != GREEN]
@@ -169,6 +205,35 @@ async def wait(context: Context) -> Reply:
     return reply(Fields("Caught up", fields))
 
 
+@command("outbox", role=Role.ADMIN)
+async def outbox(context: Context) -> Reply:
+    """Messages to chats that wait, and the newest that could not be delivered, and why.
+
+    Example: /outbox
+    """
+    mail = context.desk.store.mail
+    chats = await mail.waiting_chats()
+    waiting = Table(
+        "Waiting",
+        ("chat", "messages", "oldest"),
+        tuple([await _waiting(context.desk, surface, chat_id) for surface, chat_id in chats]),
+        empty="No message waits.",
+    )
+    rows = tuple(
+        (f"{each.surface} {each.chat_id}", Time(each.ts), each.error)
+        for each in await mail.dead_letters(DEAD_LETTERS_SHOWN)
+    )
+    dead = Table("Given up", ("chat", "ts", "why"), rows, empty="None was given up.")
+    return reply(waiting, dead)
+
+
+async def _waiting(desk: Desk, surface: str, chat_id: str) -> tuple[Value, ...]:
+    rows = await desk.store.mail.waiting(surface, chat_id, WAITING_COUNTED)
+    more = f"{WAITING_COUNTED} or more" if len(rows) == WAITING_COUNTED else len(rows)
+    oldest = min((row.delivery.ts for row in rows), default=None)
+    return f"{surface} {chat_id}", more, None if oldest is None else Time(oldest)
+
+
 @command("version")
 async def version(context: Context) -> Reply:
     """The version of this desk, and since when it runs.
@@ -185,7 +250,7 @@ async def version(context: Context) -> Reply:
     return reply(Fields("Countersign", fields))
 
 
-@command("whoami")
+@command("whoami", role=Role.NOBODY)
 async def whoami(context: Context) -> Reply:
     """Your id, your role, and where you speak from.
 
@@ -194,9 +259,12 @@ async def whoami(context: Context) -> Reply:
     who = context.principal
     fields: dict[str, Value] = {
         "id": who.id,
-        "role": who.role.name.lower(),
+        "role": who.role.word,
         "surface": context.surface,
     }
+    if who.role is Role.NOBODY:
+        text = "You may not use this desk. Give your id to its admin, who can let you in."
+        return reply(Fields("You", fields), Text(text))
     return reply(Fields("You", fields))
 
 
@@ -215,10 +283,10 @@ def _named(commands: Sequence[Command], text: str) -> Command:
 
 def _help_on(context: Context, target: Command) -> Reply:
     if target.role > context.principal.role:
-        raise Refused(f"/{target.name} needs the role {target.role.name.lower()}.")
+        raise Refused(f"/{target.name} needs the role {target.role.word}.")
     fields: dict[str, Value] = {
         "usage": target.usage,
-        "role": target.role.name.lower(),
+        "role": target.role.word,
         "kind": str(target.kind),
     }
     blocks: list[Block] = [Text(target.help), Fields(f"/{target.name}", fields)]
@@ -318,11 +386,42 @@ def _feed(desk: Desk, view: CoreView) -> Check:
     age = candle_age(desk, view)
     if age is None:
         return "market feed", GREEN, "a recording is being replayed"
+    if (live := desk.market.health()) is not None:
+        return _live_feed(live, age, desk)
     words = f"last candle {show(Duration(age))} ago, one comes every "
     words += f"{desk.market.interval // MINUTE_MS} min of market time"
     if not desk.market.caught_up:
         return "market feed", GREEN, f"catching up: {words}"
     return "market feed", _lateness(age, desk.market.interval), words
+
+
+def _live_feed(live: FeedHealth, age: int, desk: Desk) -> Check:
+    """Prices from outside: by stream, by REST, or not at all."""
+    words = [f"last candle {show(Duration(age))} ago"]
+    if live.last_message_at is not None:
+        heard = desk.clock.now() - live.last_message_at
+        words.append(f"last message {show(Duration(max(heard, 0)))} ago")
+    words.append("stream up" if live.connected else "stream DOWN, candles by REST")
+    if not live.rest_reachable:
+        words.append("REST can't be reached")
+    if live.quiet:
+        words.append(f"no candles of {', '.join(live.quiet)}")
+    counts = {"reconnects": live.reconnects, "gaps filled": live.gaps_filled}
+    words += [f"{count} {name}" for name, count in counts.items() if count]
+    if abs(live.offset_ms) > CLOCK_OFF_MS:
+        words.append(f"the exchange's clock is {live.offset_ms:+} ms off ours")
+    if not desk.market.caught_up:
+        return "market feed", YELLOW, ", ".join(["catching up", *words])
+    state = _lateness(age, desk.market.interval)
+    well = live.connected and live.rest_reachable and not live.quiet
+    return "market feed", YELLOW if state == GREEN and not well else state, ", ".join(words)
+
+
+def _links(desk: Desk) -> list[Check]:
+    return [
+        (name, GREEN if well else RED, words)
+        for name, (well, words) in ((name, link()) for name, link in desk.links.items())
+    ]
 
 
 def _lateness(age: int, interval: int) -> str:

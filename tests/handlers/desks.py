@@ -13,11 +13,14 @@ from engine.desk import Desk
 from engine.event import CandleClosed
 from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
 from engine.instrument import MAJORS, Instrument
+from engine.mail import Address, ChatKind
+from engine.people import Role
+from engine.ports import Clock, FeedHealth, Store
 from engine.runtime import Runtime
 from engine.store.memory import MemoryStore
 from engine.strategies import STRATEGIES
 from handlers import COMMANDS
-from handlers.command import Context, Principal, PrincipalKind, Role
+from handlers.command import Context, Principal, PrincipalKind
 from handlers.dispatch import dispatch_line
 from handlers.reply import Block, Fields, Reply, Table, Value
 from tests.clock import FakeClock
@@ -61,6 +64,9 @@ class ScriptedMarket:
     def remarks(self) -> Sequence[str]:
         return ()
 
+    def health(self) -> FeedHealth | None:
+        return None
+
     def resume(self, cursors: Mapping[str, int]) -> None:
         pass
 
@@ -93,10 +99,12 @@ def quiet(bars: int) -> list[Candle]:
 OpenDesk = Callable[[ScriptedMarket], Awaitable[Desk]]
 
 
-async def build(market: ScriptedMarket) -> tuple[Runtime, Desk]:
+async def build(
+    market: ScriptedMarket, store: Store | None = None, clock: Clock | None = None
+) -> tuple[Runtime, Desk]:
     last = max((event.closed_at for event in market.coming), default=T0)
-    clock = FakeClock(last + 30_000)
-    store = MemoryStore()
+    clock = clock or FakeClock(last + 30_000)
+    store = store or MemoryStore()
     epoch = await store.take_epoch("test")
     account = f"paper-{market.name}-{BOT}"
     bots = [Bot(BOT, STRATEGIES["shortseller"], tuple(market.traded), account, Decimal(10_000))]
@@ -116,13 +124,20 @@ async def build(market: ScriptedMarket) -> tuple[Runtime, Desk]:
     return runtime, Desk("paper", "1.2.3", clock.now(), runtime, store, market, clock)
 
 
-def context(desk: Desk, role: Role = Role.ADMIN) -> Context:
-    return Context(Principal(PrincipalKind.PERSON, "ann", role), "console", desk, COMMANDS)
+# Where somebody is who speaks in a chat.
+CHAT = Address("telegram", "7")
 
 
-async def say(desk: Desk, line: str, role: Role = Role.ADMIN) -> Reply:
-    """What the desk answers somebody who types `line`."""
-    return await dispatch_line(context(desk, role), line)
+def context(desk: Desk, role: Role = Role.ADMIN, in_chat: bool = False) -> Context:
+    principal = Principal(PrincipalKind.PERSON, "ann", role)
+    if in_chat:
+        return Context(principal, "telegram", desk, COMMANDS, CHAT, ChatKind.PRIVATE)
+    return Context(principal, "console", desk, COMMANDS)
+
+
+async def say(desk: Desk, line: str, role: Role = Role.ADMIN, in_chat: bool = False) -> Reply:
+    """What the desk answers somebody who types `line`, at the console or in a chat."""
+    return await dispatch_line(context(desk, role, in_chat), line)
 
 
 def fields(reply: Reply, title: str | None = None) -> dict[str, Value]:

@@ -1,7 +1,7 @@
 """Listing, pausing and resuming bots."""
 
 from engine.desk import Desk
-from handlers.command import Role
+from engine.people import Role
 from handlers.reply import Button, Money, Text
 from tests.handlers.desks import BOT, rows, say, table
 

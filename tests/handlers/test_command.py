@@ -6,8 +6,9 @@ import pytest
 
 from engine.desk import Desk
 from engine.errors import BadInput, Refused
+from engine.people import Role
 from handlers import COMMANDS
-from handlers.command import Command, Kind, Role, find, parse
+from handlers.command import Command, Kind, find, parse
 from tests.handlers.desks import BOT
 
 
@@ -19,7 +20,16 @@ def named(name: str) -> Command:
 
 def test_the_commands_stand_in_the_order_of_the_registry() -> None:
     groups = list(dict.fromkeys(command.group for command in COMMANDS))
-    assert groups == ["system", "bots", "portfolio", "trade", "market", "strategy"]
+    assert groups == [
+        "system",
+        "bots",
+        "portfolio",
+        "reports",
+        "trade",
+        "market",
+        "strategy",
+        "alerts",
+    ]
 
 
 def test_every_name_stands_once_and_can_be_typed() -> None:
@@ -34,9 +44,22 @@ def test_every_command_says_in_one_line_what_it_does_and_gives_an_example() -> N
         assert f"Example: /{command.name}" in command.help, command.name
 
 
-def test_only_bot_switches_change_anything() -> None:
+def test_what_changes_something_needs_a_trader_or_an_admin() -> None:
     writing = {command.name: command.role for command in COMMANDS if command.kind is Kind.WRITE}
-    assert writing == {"bot pause": Role.TRADER, "bot resume": Role.TRADER}
+    assert writing == {
+        "bot pause": Role.TRADER,
+        "bot resume": Role.TRADER,
+        "subscribe": Role.ADMIN,
+        "unsubscribe": Role.ADMIN,
+        "alert": Role.TRADER,
+        "unalert": Role.TRADER,
+        "schedule add": Role.TRADER,
+        "schedule remove": Role.TRADER,
+    }
+
+
+def test_only_what_reduces_risk_acts_however_late_it_comes() -> None:
+    assert [command.name for command in COMMANDS if command.always] == ["bot pause"]
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,31 @@ import pytest
 
 from engine.desk import Desk
 from engine.errors import Unreachable
+from engine.people import Role
 from engine.store.memory import MemoryStore
 from handlers import COMMANDS
-from handlers.command import Command, Context, Role, command
+from handlers.command import Command, Context, command
 from handlers.dispatch import LINE_MAX, dispatch, dispatch_line
 from handlers.reply import Reply
 from tests.clock import turn
 from tests.handlers.desks import BOT, context, say
 
 # What a command needs to be typed with.
-ARGUMENTS = {"bot pause": BOT, "bot resume": BOT}
+ARGUMENTS = {
+    "bot pause": BOT,
+    "bot resume": BOT,
+    "alert": "BTC above 900000",
+    "unalert": "1",
+    "schedule add": "08:00 status",
+    "schedule remove": "1",
+    "schedule run": "1",
+}
+# What there must be before a command can do something.
+BEFORE = {
+    "unalert": "/alert BTC above 900000",
+    "schedule remove": "/schedule add 08:00 status",
+    "schedule run": "/schedule add 08:00 status",
+}
 
 
 @pytest.mark.parametrize("role", Role)
@@ -23,11 +38,14 @@ ARGUMENTS = {"bot pause": BOT, "bot resume": BOT}
 async def test_every_command_is_run_for_its_role_and_refused_below_it(
     desk: Desk, target: Command, role: Role
 ) -> None:
-    answer = await say(desk, f"/{target.name} {ARGUMENTS.get(target.name, '')}", role)
+    if target.name in BEFORE:
+        await say(desk, BEFORE[target.name], in_chat=True)
+    line = f"/{target.name} {ARGUMENTS.get(target.name, '')}"
+    answer = await say(desk, line, role, in_chat=True)
     if role >= target.role:
         assert answer.ok, answer.error
     else:
-        assert answer.error == f"/{target.name} needs the role {target.role.name.lower()}."
+        assert answer.error == f"/{target.name} needs the role {target.role.word}."
 
 
 async def test_a_role_is_checked_before_anything_is_said_about_arguments(desk: Desk) -> None:
@@ -97,3 +115,16 @@ async def test_a_failure_leaves_as_an_answer(desk: Desk) -> None:
     broken = command("fail")(_fail)
     answer = await dispatch_line(replace(context(desk), commands=(broken,)), "/fail")
     assert answer.error == "That did not work: the database does not answer"
+
+
+@pytest.mark.parametrize("line", ["/status \x00", "/help \ud800", "/\x00", "/bot pause \udfff"])
+async def test_what_no_database_can_keep_is_replaced_before_anybody_reads_it(
+    desk: Desk, line: str
+) -> None:
+    assert not (await say(desk, line)).ok
+    store = desk.store
+    assert isinstance(store, MemoryStore)
+    while not any("refused" in row.detail for row in store.audit.values()):
+        await turn()
+    assert any("\ufffd" in row.detail for row in store.audit.values())
+    assert all(row.detail.encode() and "\x00" not in row.detail for row in store.audit.values())

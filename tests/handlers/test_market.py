@@ -1,6 +1,7 @@
 """Prices and charts."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -8,7 +9,7 @@ from engine.candle import HOUR_MS, Candle, timeframe_ms
 from engine.desk import Desk
 from engine.order import Fill, Side
 from handlers.market import CHART_CANDLES, FILLS_MAX
-from handlers.reply import Button, CandleChart, Chart, Percent, Price, Reply
+from handlers.reply import Button, CandleChart, Chart, Percent, Price, Quantity, Reply
 from tests.handlers.desks import (
     BAR,
     BTC,
@@ -180,3 +181,13 @@ def _chart(answer: Reply) -> CandleChart:
     assert isinstance(block, Chart)
     assert isinstance(block.chart, CandleChart)
     return block.chart
+
+
+async def test_the_rules_of_each_symbol_are_shown_and_which_are_traded(desk: Desk) -> None:
+    found = rows(table(await say(desk, "/symbols"), "Symbols"))
+    assert [row["symbol"] for row in found] == ["BTCUSDT", "ETHUSDT"]
+    assert (found[0]["tick"], found[0]["step"]) == (
+        Quantity(Decimal("0.1")),
+        Quantity(Decimal("0.001")),
+    )
+    assert found[0]["traded"] is True

@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from engine.alert import Alert, Direction
 from engine.desk import Desk
 from engine.effect import Notice, NoticeKind
 from engine.order import Fill, Order, Reason, Side
@@ -16,6 +17,7 @@ from tests.handlers.desks import BOT, say
 D = Decimal
 # 2025-01-03 08:10 UTC
 TS = 1_735_891_800_000
+ALERT = Alert(3, "BTCUSDT", Direction.ABOVE, D("104000"), "telegram", "7", "", "ann", 1, TS)
 
 
 @pytest.fixture
@@ -35,7 +37,17 @@ def test_every_kind_of_notice_is_one_or_two_lines_with_working_words(
 ) -> None:
     orders, fills, trade = facts
     notice = Notice(
-        kind, TS, BOT, trade.account, trade.symbol, orders[0], fills[0], trade, D(9991), "a text"
+        kind,
+        TS,
+        BOT,
+        trade.account,
+        trade.symbol,
+        orders[0],
+        fills[0],
+        trade,
+        D(9991),
+        "a text",
+        alert=ALERT,
     )
     answer = notice_reply(notice)
     (block,) = answer.blocks
@@ -48,7 +60,9 @@ def test_every_kind_of_notice_is_one_or_two_lines_with_working_words(
 async def test_the_buttons_of_notices_are_commands_that_work(desk: Desk, facts: Facts) -> None:
     orders, fills, trade = facts
     for kind in NoticeKind:
-        notice = Notice(kind, TS, BOT, trade.account, trade.symbol, orders[0], fills[0], trade)
+        notice = Notice(
+            kind, TS, BOT, trade.account, trade.symbol, orders[0], fills[0], trade, alert=ALERT
+        )
         for button in notice_reply(notice).buttons:
             assert (await say(desk, button.command)).ok, button
 

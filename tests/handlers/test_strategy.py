@@ -51,6 +51,7 @@ async def test_every_condition_and_every_gate_is_shown_with_its_verdict(desk: De
     assert [row[1] for row in gates.rows] == [
         "mode and kill",
         "warm-up",
+        "fresh candle",
         "cool-down",
         "one position a symbol",
         "size",

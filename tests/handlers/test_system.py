@@ -8,8 +8,8 @@ import pytest
 from engine.desk import Desk
 from engine.errors import Unreachable
 from engine.event import DeskHalted
+from engine.people import Role
 from engine.store.memory import MemoryStore
-from handlers.command import Role
 from handlers.reply import Button, Duration, Money, Multiple, Table, Text, Time, Value
 from handlers.system import DATABASE_SLOW_MS, candle_age
 from tests.clock import FakeClock, turn
@@ -163,7 +163,14 @@ async def test_help_lists_only_what_the_asker_may_run(desk: Desk) -> None:
 
     viewer = usages(await say(desk, "/help", Role.VIEWER))
     trader = usages(await say(desk, "/help", Role.TRADER))
-    assert trader - viewer == {"/bot pause <bot>", "/bot resume <bot>"}
+    assert trader - viewer == {
+        "/bot pause <bot>",
+        "/bot resume <bot>",
+        "/alert <symbol> <direction> <price>",
+        "/unalert <alert>",
+        "/schedule add <when> [zone] [command]",
+        "/schedule remove <schedule>",
+    }
     assert "/pnl [days]" in viewer
 
 
@@ -204,6 +211,33 @@ async def test_start_says_what_this_is_and_that_no_money_is_real(desk: Desk) -> 
     assert "No money is real" in text
     assert BTC in text
     assert "/status" in text
+    assert "MARKET=bybit" in text
+
+
+async def test_start_on_real_prices_does_not_offer_them(open_desk: OpenDesk) -> None:
+    market = ScriptedMarket({BTC: course(100_000.0, [(10, 5.0)])}, name="bybit")
+    answer = await say(await open_desk(market), "/start")
+    assert "MARKET=" not in str(answer.blocks)
+
+
+@pytest.mark.parametrize(
+    ("role", "in_chat", "offered"),
+    [
+        (Role.ADMIN, True, {"Subscribe", "Daily report"}),
+        (Role.TRADER, True, {"Daily report"}),
+        (Role.VIEWER, True, set()),
+        (Role.ADMIN, False, set()),
+    ],
+)
+async def test_start_offers_in_a_chat_what_the_asker_may_set_up(
+    desk: Desk, role: Role, in_chat: bool, offered: set[str]
+) -> None:
+    answer = await say(desk, "/start", role, in_chat)
+    labels = {button.label for button in answer.buttons}
+    assert labels - {"Status", "Positions", "P&L", "Trades"} == offered
+    for button in answer.buttons[4:]:
+        assert button.command in str(answer.blocks)
+        assert (await say(desk, button.command, role, in_chat)).ok
 
 
 async def test_every_button_of_the_menu_is_a_command_that_works(desk: Desk) -> None:
