@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import Any, NamedTuple
 
-from bot.render import decimals
+from bot.render import Picture, decimals
 from handlers.reply import (
     Block,
     Button,
@@ -18,7 +18,6 @@ from handlers.reply import (
     Chart,
     Code,
     Duration,
-    EquityChart,
     Fields,
     Money,
     Multiple,
@@ -62,9 +61,9 @@ def to_text(reply: Reply, width: int = WIDTH, color: bool = True, chart_paths: P
     if reply.buttons:
         parts.append(_hints(reply.buttons, width))
     if reply.badge:
-        parts.append([_paint(_cut(_line(reply.badge), width), DIM)])
+        parts.append([_paint(_cut(one_line(reply.badge), width), DIM)])
     text = "\n\n".join("\n".join(lines) for lines in parts)
-    return text if color else _STYLE.sub("", text)
+    return text if color else uncolored(text)
 
 
 def to_json(reply: Reply, command: str, chart_paths: Paths = ()) -> str:
@@ -84,13 +83,15 @@ def to_json(reply: Reply, command: str, chart_paths: Paths = ()) -> str:
 
 def clean(text: str) -> str:
     """Text without power over a terminal: control characters become pictures of themselves."""
+    if text.isprintable():
+        return text
     return "".join(_harmless(character) for character in text)
 
 
 def _harmless(character: str) -> str:
     if character == "\n":
         return character
-    if character == "\t":
+    if character in "\t\u2028\u2029":
         return " "
     code = ord(character)
     if code < 0x20:
@@ -99,7 +100,8 @@ def _harmless(character: str) -> str:
     return "\ufffd" if unicodedata.category(character) in ("Cc", "Cf", "Cs") else character
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The same in one line."""
     return clean(text).replace("\n", " ")
 
 
@@ -121,11 +123,12 @@ def _data(block: Block, paths: Iterator[Path | None]) -> dict[str, Any]:
         case Chart(chart):
             path = next(paths, None)
             if path is None:
-                return {"kind": "text", "text": _undrawn(chart)}
+                return {"kind": "text", "text": undrawn(chart)}
             return {"kind": "chart", "path": str(path)}
 
 
-def _undrawn(chart: CandleChart | EquityChart) -> str:
+def undrawn(chart: Picture) -> str:
+    """What stands where a picture should."""
     return f"The chart {chart.title} could not be drawn."
 
 
@@ -149,7 +152,7 @@ def _block(block: Block, width: int, paths: Iterator[Path | None]) -> list[str]:
 
 
 def _title(title: str, width: int) -> list[str]:
-    return [_paint(_cut(_line(title), width), BOLD)] if title else []
+    return [_paint(_cut(one_line(title), width), BOLD)] if title else []
 
 
 def _paragraph(text: str, width: int, style: str = "") -> list[str]:
@@ -159,11 +162,11 @@ def _paragraph(text: str, width: int, style: str = "") -> list[str]:
 
 def _fields(fields: dict[str, Value], width: int) -> list[str]:
     """Names and values below each other; in two columns where there are many and they fit."""
-    names = {name: _words(name) for name in fields}
+    names = {name: in_words(name) for name in fields}
     longest = max(map(_width, names.values()), default=0)
     half = (len(fields) + 1) // 2
     column = (width - 4) // 2
-    cells = {name: _cell(value) for name, value in fields.items()}
+    cells = {name: cell_of(value) for name, value in fields.items()}
     pairs = [(names[name], cells[name]) for name in fields]
     fits = longest + 4 <= column // 2 and all(
         longest + 4 + _width(cell.text) <= column for cell in cells.values()
@@ -178,7 +181,7 @@ def _fields(fields: dict[str, Value], width: int) -> list[str]:
     ]
 
 
-def _field(name: str, cell: "_Cell", longest: int, width: int) -> list[str]:
+def _field(name: str, cell: "Cell", longest: int, width: int) -> list[str]:
     """A name and its value, which goes on beneath itself when it is long."""
     start = min(longest + 4, width // 2)
     lines = wrap(cell.text, max(width - start, 1)) or [""]
@@ -187,26 +190,35 @@ def _field(name: str, cell: "_Cell", longest: int, width: int) -> list[str]:
     return [head + _paint(lines[0], cell.style), *rest]
 
 
-def _chart(chart: CandleChart | EquityChart, path: Path | None, width: int) -> list[str]:
+def _chart(chart: Picture, path: Path | None, width: int) -> list[str]:
     """A picture for those who see none: its course in one line, its range, where it lies."""
+    where = [_paint(one_line(str(path)), DIM)] if path else _paragraph(undrawn(chart), width, DIM)
+    return [
+        _paint(_cut(one_line(chart.subtitle), width), DIM),
+        sparkline(course_of(chart), min(width, SPARKS_MAX)),
+        *wrap("   ".join(range_of(chart)), width),
+        *where,
+    ]
+
+
+def course_of(chart: Picture) -> list[float]:
+    """What a chart draws, as numbers one after the other."""
     if isinstance(chart, CandleChart):
-        course = [candle.close for candle in chart.candles]
+        return [candle.close for candle in chart.candles]
+    return [worth for _, worth in chart.points]
+
+
+def range_of(chart: Picture) -> list[str]:
+    """How low and how high a chart goes, and its levels: `low 99.00`, `stop 140.25`."""
+    course = course_of(chart)
+    if isinstance(chart, CandleChart):
         low = min((candle.low for candle in chart.candles), default=0.0)
         high = max((candle.high for candle in chart.candles), default=0.0)
         digits = decimals([*course, *(level for _, level in chart.levels)])
-        ends = [f"low {show(Price(low, digits))}", f"high {show(Price(high, digits))}"]
-        ends += [f"{_line(name)} {show(Price(level, digits))}" for name, level in chart.levels]
-    else:
-        course = [worth for _, worth in chart.points]
-        low, high = min(course, default=0.0), max(course, default=0.0)
-        ends = [f"{name} {_rounded(worth)}" for name, worth in (("low", low), ("high", high))]
-    where = [_paint(_line(str(path)), DIM)] if path else _paragraph(_undrawn(chart), width, DIM)
-    return [
-        _paint(_cut(_line(chart.subtitle), width), DIM),
-        sparkline(course, min(width, SPARKS_MAX)),
-        *wrap("   ".join(ends), width),
-        *where,
-    ]
+        levels = [("low", low), ("high", high), *chart.levels]
+        return [f"{one_line(name)} {show(Price(level, digits))}" for name, level in levels]
+    low, high = min(course, default=0.0), max(course, default=0.0)
+    return [f"{name} {_rounded(worth)}" for name, worth in (("low", low), ("high", high))]
 
 
 def _rounded(worth: float) -> str:
@@ -229,7 +241,7 @@ def sparkline(course: Sequence[float], width: int) -> str:
 def _hints(buttons: Sequence[Button], width: int) -> list[str]:
     """The commands behind the buttons, as something one could type."""
     lines = [""]
-    for command in dict.fromkeys(_line(button.command) for button in buttons):
+    for command in dict.fromkeys(one_line(button.usage) for button in buttons):
         wider = f"{lines[-1]}   {command}" if lines[-1] else command
         if _width(wider) <= width:
             lines[-1] = wider
@@ -241,7 +253,7 @@ def _hints(buttons: Sequence[Button], width: int) -> list[str]:
 # -- tables ------------------------------------------------------------------------------
 
 
-class _Cell(NamedTuple):
+class Cell(NamedTuple):
     """A value as text; a number stands at the right, and what is whole may not be cut."""
 
     text: str
@@ -250,11 +262,42 @@ class _Cell(NamedTuple):
     is_whole: bool = False
 
 
-def _cell(value: Value) -> _Cell:
+def cell_of(value: Value) -> Cell:
     is_count = isinstance(value, int) and not isinstance(value, bool)
     is_number = is_count or isinstance(value, _NUMBERS)
     is_whole = is_number or isinstance(value, Time)
-    return _Cell(_line(show(value)), _style(value), is_number, is_whole)
+    return Cell(one_line(show(value)), _style(value), is_number, is_whole)
+
+
+class Sheet(NamedTuple):
+    """A table as text, without the columns that say nothing.
+
+    By column: `numbers` has any number, `words` none that may not be cut, `needed` is the width.
+    """
+
+    heads: list[str]
+    rows: list[list[Cell]]
+    numbers: list[bool]
+    words: list[bool]
+    needed: list[int]
+
+
+def sheet_of(table: Table) -> Sheet:
+    """The cells of a table that has rows."""
+    told = [place for place, _ in enumerate(table.columns) if _says_something(table, place)]
+    heads = [in_words(table.columns[place]) for place in told]
+    rows = [[cell_of(row[place]) for place in told] for row in table.rows]
+    columns = list(zip(*rows, strict=True))
+    return Sheet(
+        heads,
+        rows,
+        numbers=[any(cell.is_number for cell in column) for column in columns],
+        words=[not any(cell.is_whole for cell in column) for column in columns],
+        needed=[
+            max(_width(head), *(_width(cell.text) for cell in column))
+            for head, column in zip(heads, columns, strict=True)
+        ],
+    )
 
 
 def _says_something(table: Table, place: int) -> bool:
@@ -279,50 +322,44 @@ def _style(value: Value) -> str:
 
 
 def _table(table: Table, width: int) -> list[str]:
-    told = [place for place, _ in enumerate(table.columns) if _says_something(table, place)]
-    heads = [_words(table.columns[place]) for place in told]
-    rows = [[_cell(row[place]) for place in told] for row in table.rows]
-    numbers = [any(row[place].is_number for row in rows) for place in range(len(heads))]
-    words = [not any(row[place].is_whole for row in rows) for place in range(len(heads))]
-    needed = [
-        max(_width(head), *(_width(row[place].text) for row in rows))
-        for place, head in enumerate(heads)
-    ]
-    for padding in PADDINGS:
-        if sum(needed) + padding * (len(heads) - 1) <= width:
-            return _grid(heads, rows, numbers, needed, padding)
-    shrunk = _shrunk(needed, words, width - PADDINGS[-1] * (len(heads) - 1))
+    sheet = sheet_of(table)
+    lines = grid(sheet, width)
+    if lines is not None:
+        return lines
+    shrunk = _shrunk(sheet, width - PADDINGS[-1] * (len(sheet.heads) - 1))
     if shrunk is not None:
-        return _grid(heads, rows, numbers, shrunk, PADDINGS[-1])
-    return _cards(heads, rows, width)
+        return _grid(sheet, shrunk, PADDINGS[-1])
+    return _cards(sheet, width)
 
 
-def _grid(
-    heads: Sequence[str],
-    rows: Sequence[Sequence[_Cell]],
-    numbers: Sequence[bool],
-    widths: Sequence[int],
-    padding: int,
-) -> list[str]:
-    header = [_Cell(head, DIM) for head in heads]
+def grid(sheet: Sheet, width: int) -> list[str] | None:
+    """The lines of a grid, its heads first; None where nothing cut it is wider than `width`."""
+    for padding in PADDINGS:
+        if sum(sheet.needed) + padding * (len(sheet.heads) - 1) <= width:
+            return _grid(sheet, sheet.needed, padding)
+    return None
+
+
+def _grid(sheet: Sheet, widths: Sequence[int], padding: int) -> list[str]:
+    header = [Cell(head, DIM) for head in sheet.heads]
     return [
         (" " * padding)
         .join(
             _pad(_paint(_cut(cell.text, width), cell.style), width, to_right=is_number)
-            for cell, width, is_number in zip(row, widths, numbers, strict=True)
+            for cell, width, is_number in zip(row, widths, sheet.numbers, strict=True)
         )
         .rstrip()
-        for row in (header, *rows)
+        for row in (header, *sheet.rows)
     ]
 
 
-def _shrunk(needed: Sequence[int], words: Sequence[bool], room: int) -> list[int] | None:
+def _shrunk(sheet: Sheet, room: int) -> list[int] | None:
     """Narrower columns of words, the widest first; None where that is not enough.
 
     A number or a time is never cut: part of a number is another number.
     """
-    widths = list(needed)
-    places = [place for place, is_words in enumerate(words) if is_words]
+    widths = list(sheet.needed)
+    places = [place for place, is_words in enumerate(sheet.words) if is_words]
     while sum(widths) > room:
         widest = max(places, key=lambda place: widths[place], default=None)
         if widest is None or widths[widest] <= WORDS_MIN:
@@ -331,13 +368,13 @@ def _shrunk(needed: Sequence[int], words: Sequence[bool], room: int) -> list[int
     return widths
 
 
-def _cards(heads: Sequence[str], rows: Sequence[Sequence[_Cell]], width: int) -> list[str]:
+def _cards(sheet: Sheet, width: int) -> list[str]:
     """Each row as a card: its first cell as a heading, the others named, as many as fit a line."""
     lines: list[str] = []
-    for row in rows:
+    for row in sheet.rows:
         lines.append(_paint(_cut(row[0].text, width), BOLD))
         used = width
-        for head, cell in zip(heads[1:], row[1:], strict=True):
+        for head, cell in zip(sheet.heads[1:], row[1:], strict=True):
             room = width - 2 - _width(head) - 1
             text = _cut(cell.text, max(room, 1))
             part = f"{_paint(head, DIM)} {_paint(text, cell.style)}"
@@ -354,9 +391,9 @@ def _cards(heads: Sequence[str], rows: Sequence[Sequence[_Cell]], width: int) ->
 # -- letters -----------------------------------------------------------------------------
 
 
-def _words(name: str) -> str:
+def in_words(name: str) -> str:
     """A snake_case name as people read it."""
-    return _line(name).replace("_pct", " %").replace("_", " ")
+    return one_line(name).replace("_pct", " %").replace("_", " ")
 
 
 def _paint(text: str, style: str) -> str:
@@ -378,9 +415,18 @@ def _cut(text: str, width: int) -> str:
     return kept.rstrip() + "…"
 
 
+def uncolored(text: str) -> str:
+    """A text without the terminal's colors."""
+    return _STYLE.sub("", text)
+
+
 def _width(text: str) -> int:
     """Columns that a text takes: East Asian wide letters take two, combining marks none."""
-    return sum(_columns(character) for character in _STYLE.sub("", text))
+    bare = uncolored(text)
+    # Nearly every text is; each letter is not looked at.
+    if bare.isascii():
+        return len(bare)
+    return sum(_columns(character) for character in bare)
 
 
 def _columns(character: str) -> int:

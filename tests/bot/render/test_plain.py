@@ -202,6 +202,10 @@ def test_control_characters_become_pictures_of_themselves() -> None:
     assert clean("a\x1b\tb\nc\x00") == "a␛ b\nc␀"
 
 
+def test_no_character_breaks_a_line_but_the_line_break() -> None:
+    assert clean("a\u2028b\u2029c\u0085d").splitlines() == ["a b c\ufffdd"]
+
+
 def test_wide_letters_are_counted_as_two_columns() -> None:
     table = Table("", ("name", "n"), (("価格価格", 1), ("ab", 22)))
     assert plain(reply(table)).splitlines() == [
