@@ -24,12 +24,15 @@ run: setup
 test: check
 	@$(BIN)/python -m pytest
 
-# Format, lint, strict types, the layer contract; the purity contract is tests/test_architecture.py.
+# Format, lint, strict types, the layer contract, the container files; the purity contract is
+# tests/test_architecture.py. The schema of compose files is the one in the package: no network.
 check: setup-dev
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose.yml
 
 # Locks with hashes and without an index address, from pyproject.toml (needs uv).
 lock:
