@@ -3,30 +3,37 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import structlog
 
 from bot import console
+from bot.chats import Chats, open_chats
 from bot.clock import SystemClock
 from bot.door import Door
+from bot.feed_watch import watch_feed
 from bot.first_run import HISTORY_MS, History
 from bot.outbox import Outbox
+from bot.people import People, open_people
+from bot.render import Picture, draw_charts, draw_picture
 from bot.settings import DEMO_SEED, Settings, prepare_folder, secret_key
 from bot.tour import greeting
 from bot.version import VERSION
 from bot.workers import Workers
 from engine.bot import Bot
-from engine.candle import DAY_MS, timeframe_name
+from engine.candle import DAY_MS, MINUTE_MS, timeframe_name
 from engine.core import Core
 from engine.desk import Desk
 from engine.effect import Notice, NoticeKind
 from engine.errors import LostLock
 from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
+from engine.mail import Address
+from engine.market.bybit import BybitMarket, open_bybit
 from engine.market.replay import open_replay
 from engine.market.simulated import SimulatedMarket
 from engine.ports import Clock, Commit, Market, StateRow, Store
@@ -37,13 +44,17 @@ from engine.store.sql import open_store
 from engine.strategies import STRATEGIES
 from engine.view import CoreView
 from handlers.notices import notice_reply
-from handlers.reply import Text
+from handlers.reply import Reply, Text
 
 SOCKET_NAME = "desk.sock"
 LATCH_NAME = "KILLED"
 # How long a desk may not know that its lock is gone. Its commits are fenced all the same.
 LOCK_CHECK_S = 1.0
 LOCK_NAME = "countersign desk"
+# Live candles beyond those that strategies need: averages settle, charts have a past.
+WARMUP_SPARE = 400
+# A live market's own candles: what every strategy's are built of.
+LIVE_INTERVAL = 5 * MINUTE_MS
 # How much simulated history lies before the moment a demo is first started.
 SIMULATED_PAST_MS = 30 * DAY_MS
 
@@ -57,6 +68,7 @@ class App:
     desk: Desk
     door: Door
     outbox: Outbox
+    chats: Chats
     workers: Workers
     history: History | None
     locks: tuple[Lock, ...]
@@ -67,14 +79,19 @@ class App:
         surfaces = [
             asyncio.create_task(self.door.serve(), name="door"),
             asyncio.create_task(self._deliver(), name="outbox"),
+            asyncio.create_task(self.chats.run(), name="chats"),
             asyncio.create_task(self._watch_locks(), name="locks"),
         ]
+        if isinstance(self.desk.market, BybitMarket):
+            surfaces.append(asyncio.create_task(self.desk.market.run(), name="market"))
+            surfaces.append(asyncio.create_task(watch_feed(self.desk), name="feed watch"))
         trading = asyncio.create_task(runtime.run(), name="runtime")
         try:
             await asyncio.wait([trading, *surfaces], return_when=asyncio.FIRST_COMPLETED)
             runtime.stop()
             await trading
             await self.outbox.deliver()
+            await self.chats.farewell()
         finally:
             for task in (trading, *surfaces):
                 task.cancel()
@@ -129,7 +146,10 @@ async def open_app(
         store = await open_store(settings.database)
         stack.push_async_callback(store.close)
         epoch = await store.take_epoch(f"process {os.getpid()} on {socket.gethostname()}")
+        people = await open_people(settings, store, epoch)
         market = await _market(settings, store, epoch, clock)
+        if isinstance(market, BybitMarket):
+            stack.callback(market.close)
         bots, left_out = fit_bots(settings, market)
         remarks = [*market.remarks(), *left_out]
         runtime = _runtime(settings, bots, market, store, clock)
@@ -143,12 +163,13 @@ async def open_app(
         desk = Desk(
             settings.mode, VERSION, clock.now(), runtime, store, market, clock, tuple(remarks)
         )
-        yield _assembled(settings, desk, workers, locks, on_progress)
+        yield _assembled(settings, desk, people, workers, locks, on_progress)
 
 
 def _assembled(
     settings: Settings,
     desk: Desk,
+    people: People,
     workers: Workers,
     locks: list[Lock],
     on_progress: Callable[[float], None],
@@ -159,21 +180,36 @@ def _assembled(
     if isinstance(market, SimulatedMarket) and settings.speed > 0:
         history = _history(runtime, market, settings.speed, on_progress)
     charts = settings.data_dir / "charts"
+
+    async def draw(reply: Reply) -> list[Path | None]:
+        async def in_worker(picture: Picture, path: Path) -> None:
+            await workers.run(draw_picture, picture, path)
+
+        return await draw_charts(reply, charts, in_worker)
+
     door = Door(
         settings.data_dir / SOCKET_NAME,
-        answer=partial(console.answer, desk, workers, charts),
+        answer=partial(console.answer, desk, draw),
         welcome=partial(console.welcome, desk, partial(greeting, desk)),
     )
+    chats = open_chats(settings, desk, people, draw)
+    runtime.listen(chats.on_commit)
+
+    def is_news(notice: Notice) -> bool:
+        # A replay at full speed makes thousands of fills a minute, which nobody can read.
+        return market.speed > 0 or notice.kind not in (NoticeKind.ENTRY, NoticeKind.EXIT)
 
     def tell(notice: Notice) -> None:
-        # A replay at full speed makes thousands of fills a minute, which nobody can read.
-        if market.speed > 0 or notice.kind not in (NoticeKind.ENTRY, NoticeKind.EXIT):
+        if is_news(notice):
             door.broadcast(notice_reply(notice))
             log_notice(notice)
 
-    outbox = Outbox(desk.store, desk.clock, [tell])
+    def audience(notice: Notice) -> Sequence[Address]:
+        return chats.audience(notice) if is_news(notice) else ()
+
+    outbox = Outbox(desk.store, desk.clock, tell, audience, lambda: desk.badge, chats.courier.wake)
     runtime.listen(outbox.on_commit)
-    return App(desk, door, outbox, workers, history, tuple(locks))
+    return App(desk, door, outbox, chats, workers, history, tuple(locks))
 
 
 def _history(
@@ -278,9 +314,30 @@ async def _market(settings: Settings, store: Store, epoch: int, clock: Clock) ->
     kind, _, rest = settings.market.partition(":")
     if kind == "replay":
         return open_replay(rest, settings.speed, clock)
+    if kind == "bybit":
+        return await open_bybit(
+            settings.bybit_rest_base,
+            settings.bybit_ws_base,
+            _symbols(settings),
+            LIVE_INTERVAL,
+            clock,
+            Random(),
+            warmup_bars=_warmup_bars(settings),
+        )
     seed = int(rest) if kind == "simulated" else DEMO_SEED
     anchor = await _anchor(store, epoch, seed, clock.now())
     return SimulatedMarket(seed, anchor, settings.speed, clock)
+
+
+def _symbols(settings: Settings) -> list[str]:
+    """Every symbol that a bot trades, once."""
+    return list(dict.fromkeys(symbol for bot in settings.bots for symbol in bot.symbols))
+
+
+def _warmup_bars(settings: Settings) -> int:
+    """How many live candles the slowest strategy needs before it may trade."""
+    needed = (STRATEGIES[bot.strategy] for bot in settings.bots)
+    return max(each.bars * each.timeframe // LIVE_INTERVAL for each in needed) + WARMUP_SPARE
 
 
 async def _anchor(store: Store, epoch: int, seed: int, now: int) -> int:

@@ -64,6 +64,16 @@ def doctor(json: Json = False) -> None:
 
 
 @app.command()
+def health(json: Json = False) -> None:
+    """Ask the running desk how it is; exit code 1 when red, or when none answers."""
+    from bot.app import socket_path
+    from bot.health import probe
+    from bot.settings import load
+
+    _finish(lambda: probe(socket_path(load()), json=json))
+
+
+@app.command()
 def version(json: Json = False) -> None:
     """Print the version."""
     typer.echo(f'{{"version": "{VERSION}"}}' if json else f"countersign {VERSION}")

@@ -2,17 +2,16 @@
 
 import pwd
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import structlog
 
 from bot.door import Answered, Completion, Hello, Welcome
-from bot.render import Picture, draw_charts, draw_picture
 from bot.render.plain import to_json, to_text
-from bot.workers import Workers
+from bot.surface import Draw
 from engine.desk import Desk
+from engine.people import Role
 from handlers import COMMANDS
-from handlers.command import Command, Context, Principal, PrincipalKind, Role
+from handlers.command import Command, Context, Principal, PrincipalKind
 from handlers.dispatch import LINE_MAX, dispatch_line
 from handlers.reply import Reply
 
@@ -21,20 +20,18 @@ OUR_FAULT = "That did not work, and it is our fault. What happened is in the des
 log = structlog.get_logger()
 
 
-async def answer(
-    desk: Desk, workers: Workers, charts: Path, line: str, hello: Hello, uid: int
-) -> Answered:
-    """Answer a line that the user `uid` of this machine typed; pictures are put in `charts`."""
+async def answer(desk: Desk, draw: Draw, line: str, hello: Hello, uid: int) -> Answered:
+    """Answer a line that the user `uid` of this machine typed; `draw` makes its pictures."""
     context = Context(_principal(uid), "console", desk, COMMANDS)
     try:
         reply = await dispatch_line(context, line)
-        return Answered(reply.ok, await _rendered(reply, line, hello, workers, charts))
+        return Answered(reply.ok, await _rendered(reply, line, hello, draw))
     except Exception:
         # The core has its own task and ends the desk when it is broken. What failed here is
         # one answer, and that is no reason to stop trading.
         log.exception("no answer", command=line[:LINE_MAX])
         reply = Reply(error=OUR_FAULT, badge=desk.badge)
-        return Answered(False, await _rendered(reply, line, hello, workers, charts))
+        return Answered(False, await _rendered(reply, line, hello, draw))
 
 
 def welcome(desk: Desk, greet: Callable[[bool], str], hello: Hello) -> Welcome:
@@ -70,11 +67,8 @@ def _principal(uid: int) -> Principal:
     return Principal(PrincipalKind.PERSON, name, Role.ADMIN)
 
 
-async def _rendered(reply: Reply, line: str, hello: Hello, workers: Workers, charts: Path) -> str:
-    async def draw(picture: Picture, path: Path) -> None:
-        await workers.run(draw_picture, picture, path)
-
-    paths = await draw_charts(reply, charts, draw)
+async def _rendered(reply: Reply, line: str, hello: Hello, draw: Draw) -> str:
+    paths = await draw(reply)
     if hello.format == "json":
         return to_json(reply, line, paths)
     return to_text(reply, hello.width, hello.color, paths)

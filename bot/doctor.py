@@ -1,24 +1,33 @@
 """`countersign doctor`: looks at everything a desk needs and says what is wrong and how to mend it.
 
-It only reads, and takes no lock: a running desk is not disturbed.
+It only reads, and takes no lock: a running desk is not disturbed. Of Telegram, Discord and Bybit
+it asks those that the settings turn on.
 """
 
 import asyncio
 import json as jsonlib
+import logging
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import structlog
 
 from bot.app import fit_bots, socket_path
 from bot.clock import SystemClock
 from bot.door import reachable
+from bot.redact import Redactor
 from bot.settings import Settings, load
-from engine.errors import CountersignError
+from bot.surface import SurfaceEnded
+from engine.bybit.rest import REQUESTS, REQUESTS_S, BybitRest
+from engine.errors import CountersignError, Unreachable
 from engine.market.replay import open_replay
+from engine.pace import Pace
 from engine.store.database import open_database
 from engine.store.lock import DeskLock
 from engine.store.migrations import HEAD, revision_of
@@ -28,18 +37,36 @@ DISK_FREE_MIN = 200 * 1024 * 1024
 # A wall clock before this was never set.
 CLOCK_MIN = 1_767_225_600_000
 
-TELEGRAM_STEPS = (
-    "To connect Telegram: write to @BotFather, send /newbot, and put the token it gives you "
-    "into .env as TELEGRAM_BOT_TOKEN=...",
-    "Your numeric Telegram id goes into TELEGRAM_ADMIN_IDS=...; the bot's answer to /whoami "
-    "tells it. An empty list admits nobody.",
-)
-DISCORD_STEPS = (
-    "To connect Discord: make an application with a bot in the developer portal, invite it to "
-    "your server, and put its token into .env as DISCORD_BOT_TOKEN=...",
-    "Your numeric Discord id (developer mode, Copy User ID) goes into DISCORD_ADMIN_IDS=...",
-)
-NOT_YET = "is set; this version answers in the terminal only and does not use it yet."
+# How far the exchange's clock may be off ours: signed requests fail now and then, and always.
+CLOCK_OFF_MS, CLOCK_WRONG_MS = 500, 1000
+# One slow answer says nothing about a clock.
+MEASUREMENTS = 3
+
+# How a platform is connected; docs/chat.md has the same at length.
+STEPS = {
+    "telegram": (
+        "To connect Telegram: send /newbot to @BotFather, and put the token that it gives you "
+        "into .env as TELEGRAM_BOT_TOKEN=...",
+        "Start the desk and send /whoami to your bot: it tells your numeric id. Put that into "
+        "TELEGRAM_ADMIN_IDS=... and start again. An empty list admits nobody.",
+    ),
+    "discord": (
+        "To connect Discord: make an application in the developer portal, put the token of its "
+        "bot into .env as DISCORD_BOT_TOKEN=..., and invite it to your server as in docs/chat.md.",
+        "Start the desk and say /whoami to the bot in a direct message: it tells your numeric id. "
+        "Put that into DISCORD_ADMIN_IDS=... and start again. An empty list admits nobody.",
+    ),
+}
+WHERE_TOKENS_ARE = {
+    "telegram": "@BotFather has the right one: /mybots, the bot, API Token",
+    "discord": "the Bot page of the application in the developer portal makes a new one",
+}
+ELSEWHERE = {
+    "telegram": "A desk takes that webhook away when it starts; if it comes back, another "
+    "program uses this token",
+    "discord": "Nothing reaches the desk: clear the Interactions Endpoint URL in the developer "
+    "portal",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +80,8 @@ class Finding:
 
 async def examine(folder: Path, json: bool) -> int:
     """Print the findings; exit code 1 when something is wrong."""
-    findings = [finding async for finding in _findings(folder)]
+    with _quiet():
+        findings = [finding async for finding in _findings(folder)]
     for finding in findings:
         if json:
             sys.stdout.write(jsonlib.dumps(asdict(finding)) + "\n")
@@ -63,19 +91,42 @@ async def examine(folder: Path, json: bool) -> int:
     return int(any(finding.state == "wrong" for finding in findings))
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the log: what it would say is in the findings."""
+    kept = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logging.disable()
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+        structlog.configure(**kept)
+
+
 async def _findings(folder: Path) -> AsyncIterator[Finding]:
     try:
         settings = load(os.environ, folder)
     except CountersignError as error:
         yield Finding("settings", "wrong", str(error))
         return
+    hide = Redactor(settings.secrets)
+    async for finding in _look_around(settings):
+        yield replace(finding, detail=hide(finding.detail))
+
+
+async def _look_around(settings: Settings) -> AsyncIterator[Finding]:
     yield Finding("settings", "ok", f"mode {settings.mode}, {len(settings.bots)} bot(s)")
     yield _clock()
     yield _folder(settings)
     yield await _database(settings)
-    yield await asyncio.to_thread(_market, settings)
+    if settings.market == "bybit":
+        async for finding in _bybit(settings):
+            yield finding
+    else:
+        yield await asyncio.to_thread(_market, settings)
     yield await _lock(settings)
-    for finding in _chat(settings):
+    async for finding in _chat(settings):
         yield finding
 
 
@@ -131,7 +182,8 @@ async def _revision(url: str) -> str | None:
 def _market(settings: Settings) -> Finding:
     kind, _, rest = settings.market.partition(":")
     if kind != "replay":
-        return Finding("market", "ok", "simulated; for real candles set MARKET=replay:PATH")
+        detail = "simulated, its prices are made up. MARKET=bybit brings real ones, still on paper"
+        return Finding("market", "ok", detail)
     try:
         market = open_replay(rest, settings.speed, SystemClock())
     except CountersignError as error:
@@ -141,6 +193,43 @@ def _market(settings: Settings) -> Finding:
     return Finding("market", "ok" if bots else "wrong", said)
 
 
+async def _bybit(settings: Settings) -> AsyncIterator[Finding]:
+    clock = SystemClock()
+    base = settings.bybit_rest_base
+    rest = BybitRest(base, clock, Pace(clock, REQUESTS, REQUESTS_S))
+    wanted = list(dict.fromkeys(symbol for bot in settings.bots for symbol in bot.symbols))
+    try:
+        for _ in range(MEASUREMENTS):
+            await rest.server_time()
+        known = await rest.instruments(wanted)
+    except Unreachable as error:
+        detail = f"{base}: {error} Is this machine online, and does Bybit serve its country?"
+        yield Finding("market", "wrong", detail)
+        return
+    finally:
+        rest.close()
+    yield _offset(rest.offset_ms)
+    yield _symbols(wanted, list(known))
+
+
+def _offset(offset_ms: int) -> Finding:
+    detail = f"Bybit's is {offset_ms:+} ms off ours"
+    if abs(offset_ms) > CLOCK_WRONG_MS:
+        return Finding("clock", "wrong", f"{detail}; start NTP (timedatectl set-ntp true)")
+    return Finding("clock", "note" if abs(offset_ms) > CLOCK_OFF_MS else "ok", detail)
+
+
+def _symbols(wanted: list[str], known: list[str]) -> Finding:
+    missing = ", ".join(symbol for symbol in wanted if symbol not in known)
+    if not known:
+        detail = f"Bybit trades none of {missing}; mend the symbols of [[bots]]"
+        return Finding("market", "wrong", detail)
+    detail = f"Bybit's live prices of {', '.join(symbol for symbol in wanted if symbol in known)}"
+    if missing:
+        return Finding("market", "note", f"{detail}. It does not trade {missing}: left out")
+    return Finding("market", "ok", detail)
+
+
 async def _lock(settings: Settings) -> Finding:
     holder = await DeskLock(settings.data_dir).holder()
     if await reachable(socket_path(settings)):
@@ -148,14 +237,60 @@ async def _lock(settings: Settings) -> Finding:
     return Finding("desk", "note", "not running; `countersign run` starts it")
 
 
-def _chat(settings: Settings) -> Iterator[Finding]:
-    for name, token, ids, steps in (
-        ("telegram", settings.telegram_bot_token, settings.telegram_admin_ids, TELEGRAM_STEPS),
-        ("discord", settings.discord_bot_token, settings.discord_admin_ids, DISCORD_STEPS),
+async def _chat(settings: Settings) -> AsyncIterator[Finding]:
+    for name, token, base in (
+        ("telegram", settings.telegram_bot_token, settings.telegram_api_base),
+        ("discord", settings.discord_bot_token, settings.discord_api_base),
     ):
         if token is None:
-            yield from (Finding(name, "note", step) for step in steps)
+            for step in STEPS[name]:
+                yield Finding(name, "note", step)
             continue
-        yield Finding(name, "note", f"{name.upper()}_BOT_TOKEN {NOT_YET}")
-        if not ids:
-            yield Finding(name, "wrong", f"{name.upper()}_ADMIN_IDS is empty: nobody is admitted")
+        yield await _platform(name, token.get_secret_value(), base)
+        yield _admitted(settings, name)
+    nowhere = [p.name for p in settings.people if p.telegram is None and p.discord is None]
+    if nowhere:
+        detail = f"{', '.join(nowhere)}: without an id of telegram or discord nobody is let in"
+        yield Finding("people", "note", detail)
+
+
+async def _platform(name: str, token: str, base: str) -> Finding:
+    """Whether the platform knows the token, and hands over what people do."""
+    try:
+        who, elsewhere = await _identify(name, token, base)
+    except SurfaceEnded as error:
+        return Finding(name, "wrong", f"{error}: {WHERE_TOKENS_ARE[name]}")
+    except Unreachable as error:
+        api = f"{name.upper()}_API_BASE"
+        detail = f"{base} can't be reached ({error}). Is this machine online, is {api} right?"
+        return Finding(name, "wrong", detail)
+    if elsewhere:
+        state = "note" if name == "telegram" else "wrong"
+        detail = f"{who}, but what people do is sent to {elsewhere}. {ELSEWHERE[name]}"
+        return Finding(name, state, detail)
+    return Finding(name, "ok", f"the token is that of {who}")
+
+
+async def _identify(name: str, token: str, base: str) -> tuple[str, str]:
+    # Each takes seconds and much memory; who does not use it does not pay for it.
+    if name == "telegram":
+        from bot.telegram import identify
+    else:
+        from bot.discord import identify
+    return await identify(token, base)
+
+
+def _admitted(settings: Settings, name: str) -> Finding:
+    """Who may use the desk on a platform."""
+    people = [person for person in settings.people if getattr(person, name) is not None]
+    named = {str(getattr(person, name)) for person in people if person.role == "admin"}
+    admins = len(named.union(settings.admin_ids[name]))
+    others = sum(person.role != "admin" for person in people)
+    ids = f"{name.upper()}_ADMIN_IDS"
+    if not admins and not others:
+        detail = f"{ids} is empty: nobody is admitted. /whoami, said to the bot, tells your id"
+        return Finding(name, "wrong", detail)
+    if not admins:
+        detail = f"no admin: nobody can /subscribe a group. Put your id into {ids}"
+        return Finding(name, "note", detail)
+    return Finding(name, "ok", f"{admins} admin(s) and {others} other(s) may use it")

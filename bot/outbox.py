@@ -1,17 +1,23 @@
-"""Stored notices on their way to people: in order, marked only once they were handed over.
+"""Stored notices on their way to people: shown at the consoles, and made letters to chats.
 
-A crash between handing over and marking means a second message, never a lost one.
+A notice is marked in the transaction that stores its letters, so that each chat gets one. A crash
+before that shows it at the consoles a second time, and never loses it.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
+from bot import letter as letters
+from bot.letter import Letter
 from engine.effect import Notice, NoticeKind
 from engine.errors import Unreachable
+from engine.mail import Address, Delivery, Priority
 from engine.ports import Clock, Commit, OutboxRow, Store
+from handlers.notices import notice_reply
 
 # Notices handed over before they are marked together.
 BATCH = 200
@@ -26,15 +32,32 @@ log = structlog.get_logger()
 _NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
 
 
+# What goes first to a chat where several messages wait.
+URGENT = frozenset({NoticeKind.DESK_HALTED, NoticeKind.ORDER_REJECTED, NoticeKind.TROUBLE})
+
+
 class Outbox:
-    """Hands each stored notice to every surface, oldest first."""
+    """Shows each stored notice with `tell`, oldest first, and stores a letter for each chat.
+
+    `audience` gives the chats that a notice goes to, `badge` what stands beneath it; `posted` is
+    called when letters wait.
+    """
 
     def __init__(
-        self, store: Store, clock: Clock, surfaces: Sequence[Callable[[Notice], None]]
+        self,
+        store: Store,
+        clock: Clock,
+        tell: Callable[[Notice], None],
+        audience: Callable[[Notice], Sequence[Address]] = lambda notice: (),
+        badge: Callable[[], str] = lambda: "",
+        posted: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._clock = clock
-        self._surfaces = surfaces
+        self._tell = tell
+        self._audience = audience
+        self._badge = badge
+        self._posted = posted
         self._failed = False
         self._wake = asyncio.Event()
         self._wake.set()
@@ -64,16 +87,19 @@ class Outbox:
 
     async def _deliver(self) -> None:
         while rows := await self._store.undelivered(BATCH):
-            for row in rows:
-                self._hand_over(row)
-            await self._store.mark_delivered([row.seq for row in rows], self._clock.now())
+            deliveries = [delivery for row in rows for delivery in self._hand_over(row)]
+            seqs = [row.seq for row in rows]
+            await self._store.mail.route(seqs, deliveries, self._clock.now())
+            if deliveries:
+                self._posted()
 
     async def skip(self) -> None:
         """Mark what waits as delivered without telling anybody: news of the past."""
         while rows := await self._store.undelivered(BATCH):
-            await self._store.mark_delivered([row.seq for row in rows], self._clock.now())
+            seqs = [row.seq for row in rows]
+            await self._store.mail.route(seqs, [], self._clock.now())
 
-    def _hand_over(self, row: OutboxRow) -> None:
+    def _hand_over(self, row: OutboxRow) -> list[Delivery]:
         try:
             notice = _NOTICE.validate_json(row.body)
         except ValidationError as error:
@@ -81,5 +107,19 @@ class Outbox:
             log.error("a notice can't be read", seq=row.seq, error=str(error))
             text = f"Notice {row.seq} ({row.kind}) can't be read. The log says why."
             notice = Notice(NoticeKind.MARKET_REMARK, row.ts, text=text)
-        for surface in self._surfaces:
-            surface(notice)
+        self._tell(notice)
+        return self._letters(notice)
+
+    def _letters(self, notice: Notice) -> list[Delivery]:
+        audience = self._audience(notice)
+        if not audience:
+            return []
+        reply = replace(notice_reply(notice), badge=self._badge() or None)
+        body = letters.to_body(Letter(reply, is_news=True))
+        priority = Priority.URGENT if notice.kind in URGENT else Priority.NEWS
+        now = self._clock.now()
+        topic = notice.topic or ""
+        return [
+            Delivery(at.surface, at.chat_id, at.thread_id, now, priority, topic, body)
+            for at in audience
+        ]

@@ -26,7 +26,7 @@ log = structlog.get_logger()
 async def run_desk() -> int:
     """`countersign run`: a desk until SIGTERM or SIGINT."""
     settings = load()
-    log_to_terminal(settings.log_level)
+    log_to_terminal(settings.log_level, settings.secrets)
     task = asyncio.current_task()
     assert task is not None
     _on_signal(task.cancel)
@@ -45,7 +45,7 @@ async def run_console(json: bool) -> int:
     if await reachable(path):
         return await run_client(path, json=json, history=settings.data_dir / "console_history")
     prepare_folder(settings)
-    log_to_file(settings.data_dir / "desk.log", settings.log_level)
+    log_to_file(settings.data_dir / "desk.log", settings.log_level, settings.secrets)
     return await _with_own_desk(settings, json)
 
 

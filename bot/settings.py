@@ -3,16 +3,29 @@
 import difflib
 import errno
 import os
+import re
 import secrets
 import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from bot.redact import redact
 from engine.bot import BOT_ID
 from engine.errors import BadSettings
 from engine.exchange.paper import PaperSettings
@@ -23,10 +36,24 @@ DEMO_SPEED = 60.0
 SECRET_KEY_MIN = 16
 NUMBER_DIGITS_MAX = 20
 TOML_NAME = "countersign.toml"
+# What only countersign.toml can hold.
+SECTIONS = ("bots", "people", "paper")
 SECRETS = ("secret_key", "database_url", "telegram_bot_token", "discord_bot_token")
 
 
 _PAPER = PaperSettings()
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _is_private(host: str) -> bool:
+    """A name without a dot, as containers have, or an address of one's own network."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return "." not in host
 
 
 def _is_number(text: str) -> bool:
@@ -68,6 +95,15 @@ class BotSettings(_Section):
         return name
 
 
+class PersonSettings(_Section):
+    """Somebody who may use the desk, by their numeric ids on the platforms."""
+
+    name: str = Field(min_length=1, max_length=40)
+    role: Literal["viewer", "trader", "admin"]
+    telegram: int | None = Field(default=None, ge=1)
+    discord: int | None = Field(default=None, ge=1)
+
+
 class PaperSection(_Section):
     """What may be set of the paper exchange's costs and frictions, and within which bounds."""
 
@@ -99,11 +135,18 @@ class Settings(_Section):
     database_url: SecretStr | None = None
     secret_key: SecretStr | None = None
     telegram_bot_token: SecretStr | None = None
+    telegram_api_base: str = "https://api.telegram.org"
     telegram_admin_ids: str = ""
     discord_bot_token: SecretStr | None = None
+    discord_api_base: str = "https://discord.com/api/v10"
+    discord_gateway_url: str = "wss://gateway.discord.gg/"
     discord_admin_ids: str = ""
+    discord_guild_ids: str = ""
+    bybit_rest_base: str = "https://api.bybit.com"
+    bybit_ws_base: str = "wss://stream.bybit.com"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     bots: tuple[BotSettings, ...] = DEFAULT_BOTS
+    people: tuple[PersonSettings, ...] = ()
     paper: PaperSection = PaperSection()
 
     @field_validator("mode")
@@ -125,14 +168,36 @@ class Settings(_Section):
     def _market(cls, text: str) -> str:
         kind, _, rest = text.partition(":")
         if (
-            text == "auto"
+            text in ("auto", "bybit")
             or (kind == "replay" and rest)
             or (kind == "simulated" and _is_number(rest))
         ):
             return text
-        raise ValueError(
-            "allowed: auto, replay:PATH, simulated:SEED (bybit comes with a later version)"
-        )
+        raise ValueError("allowed: auto, bybit, replay:PATH, simulated:SEED")
+
+    @field_validator("telegram_bot_token", "discord_bot_token")
+    @classmethod
+    def _token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and re.search(r"\s", token.get_secret_value()):
+            raise ValueError("allowed: the token as the platform gave it, without spaces")
+        return token
+
+    @field_validator(
+        "telegram_api_base",
+        "discord_api_base",
+        "discord_gateway_url",
+        "bybit_rest_base",
+        "bybit_ws_base",
+    )
+    @classmethod
+    def _url(cls, url: str, info: ValidationInfo) -> str:
+        streams = info.field_name in ("discord_gateway_url", "bybit_ws_base")
+        secure, plain = ("wss", "ws") if streams else ("https", "http")
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if host and (parts.scheme == secure or (parts.scheme == plain and _is_private(host))):
+            return url.rstrip("/")
+        raise ValueError(f"allowed: a URL of {secure}://, or {plain}:// on your own network")
 
     @field_validator("database_url")
     @classmethod
@@ -140,14 +205,46 @@ class Settings(_Section):
         schemes = ("sqlite:///", "postgresql+asyncpg://")
         if url is not None and not url.get_secret_value().startswith(schemes):
             raise ValueError(f"allowed: a URL that starts with {' or '.join(schemes)}")
+        try:
+            urlsplit(url.get_secret_value() if url else "").port  # noqa: B018  it is checked
+        except ValueError:
+            raise ValueError(
+                "allowed: a port of digits, and %40, %3A, %2F for @, : and / in a password"
+            ) from None
         return url
 
-    @field_validator("telegram_admin_ids", "discord_admin_ids")
+    @field_validator("telegram_admin_ids", "discord_admin_ids", "discord_guild_ids")
     @classmethod
     def _ids(cls, text: str) -> str:
         if any(not _is_number(word.strip()) for word in text.split(",") if text):
-            raise ValueError("allowed: numeric user ids, separated by commas")
+            raise ValueError("allowed: numeric ids, separated by commas")
         return text
+
+    @field_validator("people")
+    @classmethod
+    def _one_person(cls, people: tuple[PersonSettings, ...]) -> tuple[PersonSettings, ...]:
+        for field in ("name", "telegram", "discord"):
+            values = [getattr(person, field) for person in people]
+            twice = {
+                str(value) for value in values if value is not None and values.count(value) > 1
+            }
+            if twice:
+                raise ValueError(
+                    f"each {field} once; {', '.join(sorted(twice))} stands there twice"
+                )
+        return people
+
+    @model_validator(mode="after")
+    def _one_role(self) -> "Settings":
+        """Who is an admin by one setting may not be less by another."""
+        for surface, ids in self.admin_ids.items():
+            for person in self.people:
+                if str(getattr(person, surface)) in ids and person.role != "admin":
+                    raise ValueError(
+                        f"people: {person.name} is a {person.role} there and an admin by "
+                        f"{surface.upper()}_ADMIN_IDS; allowed: one role"
+                    )
+        return self
 
     @field_validator("bots")
     @classmethod
@@ -159,8 +256,29 @@ class Settings(_Section):
         return bots
 
     @property
+    def admin_ids(self) -> dict[str, tuple[str, ...]]:
+        """The numeric ids of the first admins, by surface."""
+        return {
+            "telegram": _words(self.telegram_admin_ids),
+            "discord": _words(self.discord_admin_ids),
+        }
+
+    @property
+    def guild_ids(self) -> tuple[str, ...]:
+        """The Discord servers whose channels are open to the desk."""
+        return _words(self.discord_guild_ids)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret there is, so that none is shown."""
+        found = (getattr(self, name) for name in SECRETS)
+        return tuple(secret.get_secret_value() for secret in found if secret is not None)
+
+    @property
     def speed(self) -> float:
         """How many times faster than the clock a replayed or simulated market runs."""
+        if self.market == "bybit":
+            return 1.0
         return DEMO_SPEED if self.market_speed is None else self.market_speed
 
     @property
@@ -215,7 +333,7 @@ def _from_environment(source: Mapping[str, str]) -> dict[str, str]:
     found = {}
     for field in Settings.model_fields:
         name = field.upper()
-        if field in ("bots", "paper"):
+        if field in SECTIONS:
             continue
         if text := source.get(name):
             found[field] = text
@@ -228,12 +346,14 @@ def _secret_file(name: str, path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadSettings(f"{name}: {path!r} can't be read: {error}") from None
+        raise BadSettings(redact(f"{name}: {path!r} can't be read: {error}")) from None
 
 
 def _complaint(error: Any, values: Mapping[str, Any]) -> str:
     """One validation error in words: the setting, the value found, what is allowed."""
     place = [str(part) for part in error["loc"]]
+    if not place:
+        return str(error["msg"]).removeprefix("Value error, ") + "."
     name = _place(place, values)
     if error["type"] == "extra_forbidden":
         close = difflib.get_close_matches(place[-1], _names_at(place), n=1)
@@ -242,7 +362,8 @@ def _complaint(error: Any, values: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{name}: is missing."
     message = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    found = "" if place[0] in SECRETS else f"{error['input']!r} "
+    # A token in the wrong line is no less a secret.
+    found = "" if place[0] in SECRETS else redact(f"{error['input']!r} ")
     return f"{name}: {found}is not valid; {message}."
 
 
@@ -250,15 +371,21 @@ def _place(place: Sequence[str], values: Mapping[str, Any]) -> str:
     """Where a setting stands, as the person wrote it: `MARKET`, `paper.seed`, `bots x capital`."""
     if len(place) == 1:
         return place[0].upper() if place[0] in Settings.model_fields else place[0]
-    if place[0] != "bots":
+    named_by = {"bots": "id", "people": "name"}.get(place[0])
+    if named_by is None:
         return ".".join(place)
-    bot = values["bots"][int(place[1])]
-    which = bot.get("id", f"number {int(place[1]) + 1}") if isinstance(bot, dict) else place[1]
-    return f"bots {which} {' '.join(place[2:])}".rstrip()
+    entry = values[place[0]][int(place[1])]
+    number = f"number {int(place[1]) + 1}"
+    which = entry.get(named_by, number) if isinstance(entry, dict) else number
+    return f"{place[0]} {which} {' '.join(place[2:])}".rstrip()
 
 
 def _names_at(place: list[str]) -> list[str]:
-    sections: dict[str, type[BaseModel]] = {"bots": BotSettings, "paper": PaperSection}
+    sections: dict[str, type[BaseModel]] = {
+        "bots": BotSettings,
+        "people": PersonSettings,
+        "paper": PaperSection,
+    }
     section = sections.get(place[0], Settings) if len(place) > 1 else Settings
     return list(section.model_fields)
 

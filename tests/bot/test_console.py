@@ -20,7 +20,6 @@ from bot import client, console
 from bot.client import run_client
 from bot.door import Answered, Completion, Door, Hello, Welcome
 from bot.terminal import commands, suggestions
-from bot.workers import Workers
 from engine.desk import Desk
 from handlers.dispatch import LINE_MAX
 from handlers.reply import Reply, Text, reply
@@ -723,39 +722,40 @@ class DeskStub:
         self.runtime = runtime
 
 
-async def answered(runtime: Any, hello: Hello, uid: int, folder: Path) -> Answered:
-    desk = cast(Desk, DeskStub(runtime))
-    workers = cast(Workers, None)  # nothing is to be drawn
-    return await console.answer(desk, workers, folder, "/nonsense", hello, uid)
+async def answered(runtime: Any, hello: Hello, uid: int) -> Answered:
+    async def draw(reply: Reply) -> list[Path | None]:
+        return []
+
+    return await console.answer(cast(Desk, DeskStub(runtime)), draw, "/nonsense", hello, uid)
 
 
-async def test_who_types_is_named_by_the_system_and_audited(tmp_path: Path) -> None:
+async def test_who_types_is_named_by_the_system_and_audited() -> None:
     runtime = QuietRuntime()
-    await answered(runtime, Hello(), 0, tmp_path)
-    await answered(runtime, Hello(), 2**31 - 7, tmp_path)
+    await answered(runtime, Hello(), 0)
+    await answered(runtime, Hello(), 2**31 - 7)
     assert [actor for actor, _, _ in runtime.noted] == ["console:root", f"console:{2**31 - 7}"]
 
 
-async def test_a_desk_that_can_not_keep_up_runs_no_command_and_says_so(tmp_path: Path) -> None:
+async def test_a_desk_that_can_not_keep_up_runs_no_command_and_says_so() -> None:
     runtime = QuietRuntime()
     runtime.busy = True
-    found = await answered(runtime, Hello(), 0, tmp_path)
+    found = await answered(runtime, Hello(), 0)
     assert not found.ok
     assert "The desk is busy. Nothing was changed" in found.output
     assert runtime.noted == []
 
 
-async def test_a_refusal_is_rendered_as_the_client_wished(tmp_path: Path) -> None:
-    text = await answered(QuietRuntime(), Hello(), 0, tmp_path)
+async def test_a_refusal_is_rendered_as_the_client_wished() -> None:
+    text = await answered(QuietRuntime(), Hello(), 0)
     assert not text.ok
     assert "There is no command /nonsense" in text.output
     assert "\x1b" not in text.output
-    machine = await answered(QuietRuntime(), Hello(format="json"), 0, tmp_path)
+    machine = await answered(QuietRuntime(), Hello(format="json"), 0)
     found = json.loads(machine.output)
     assert found["command"] == "/nonsense"
     assert found["ok"] is False
 
 
-async def test_a_bug_in_one_answer_is_told_and_does_not_end_the_desk(tmp_path: Path) -> None:
-    machine = await answered(BrokenRuntime(), Hello(format="json"), 0, tmp_path)
+async def test_a_bug_in_one_answer_is_told_and_does_not_end_the_desk() -> None:
+    machine = await answered(BrokenRuntime(), Hello(format="json"), 0)
     assert json.loads(machine.output)["error"] == console.OUR_FAULT

@@ -235,7 +235,7 @@ def test_another_market_opens_other_books_and_says_so(
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("MARKET", "binance", "MARKET: 'binance' is not valid; allowed: auto, replay:PATH"),
+        ("MARKET", "binance", "MARKET: 'binance' is not valid; allowed: auto, bybit, replay:PATH"),
         ("MARKET", "replay:nowhere.csv", "nowhere.csv"),
         ("MARKET_SPEED", "fast", "MARKET_SPEED: 'fast'"),
         ("MODE", "live", "MODE: 'live' is not valid"),

@@ -1,0 +1,176 @@
+"""The chat side of a desk, put together: surfaces, gate, inbox, courier, schedules."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import structlog
+
+from bot.courier import Courier
+from bot.gate import Gate
+from bot.inbox import Inbox
+from bot.offers import Offers
+from bot.people import People, new_chat
+from bot.schedule import Scheduler
+from bot.settings import Settings
+from bot.surface import Draw, Surface, SurfaceEnded
+from engine.candle import DAY_MS
+from engine.desk import Desk
+from engine.effect import Notice
+from engine.errors import CountersignError, Unreachable
+from engine.event import Instruction, PutChat, ReportTrouble
+from engine.mail import Address
+from engine.ports import Commit
+
+# What was answered, or has arrived, is remembered for this long.
+REMEMBERED_MS = 7 * DAY_MS
+PRUNE_S = DAY_MS / 1000
+# How soon a platform that failed is served again.
+RESTART_S = 10.0
+# How long a desk that stops waits for its last words to arrive.
+FAREWELL_S = 3.0
+LOOK_S = 0.05
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Chats:
+    """What must run for chats, beside the desk itself."""
+
+    desk: Desk
+    people: People
+    surfaces: dict[str, Surface]
+    inbox: Inbox
+    courier: Courier
+    scheduler: Scheduler
+
+    def on_commit(self, batch: Commit) -> None:
+        self.people.on_commit(batch)
+        self.courier.on_commit(batch)
+
+    def audience(self, notice: Notice) -> Sequence[Address]:
+        """The chats that a notice goes to: those that may hear it, on a surface that is there."""
+        if notice.address is None:
+            return self.people.audience(self.surfaces)
+        return [notice.address] if self.may_hear(notice.address) else []
+
+    def may_hear(self, address: Address) -> bool:
+        return may_hear(self.people, self.surfaces, address)
+
+    async def run(self) -> None:
+        """Serve all chats until canceled."""
+        await self.inbox.recover()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.inbox.run(), name="inbox")
+                tasks.create_task(self.courier.run(), name="courier")
+                tasks.create_task(self.scheduler.run(), name="schedules")
+                tasks.create_task(self._prune(), name="prune")
+                for surface in self.surfaces.values():
+                    tasks.create_task(self._serve(surface), name=surface.name)
+        finally:
+            await self.inbox.flush()
+
+    async def farewell(self) -> None:
+        """Let the last words go out, for a moment: what is not sent by then is sent at the next
+        start."""
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                while await self._has_more_to_say():
+                    await self.desk.clock.sleep(LOOK_S)
+        except (TimeoutError, Unreachable):
+            log.info("some messages wait for the next start")
+
+    async def _has_more_to_say(self) -> bool:
+        waiting = await self.desk.store.mail.waiting_chats()
+        return any(
+            name in self.surfaces and self.surfaces[name].condition()[0] for name, _ in waiting
+        )
+
+    async def _serve(self, surface: Surface) -> None:
+        """Listen on one platform; where it will not have us, the desk goes on without."""
+        while True:
+            try:
+                await surface.run(self.inbox.take)
+            except SurfaceEnded as error:
+                log.error("a chat platform is lost", surface=surface.name, error=str(error))
+                self.surfaces.pop(surface.name)
+                text = f"{surface.name.capitalize()} is lost until the desk starts again: {error}"
+                await tell(self.desk, ReportTrouble(text))
+                return
+            except Exception:
+                # A fault in what serves one platform is no reason to stop trading.
+                log.exception("a chat platform failed", surface=surface.name)
+            await self.desk.clock.sleep(RESTART_S)
+
+    async def _prune(self) -> None:
+        while True:
+            try:
+                await self.desk.store.mail.prune(self.desk.clock.now() - REMEMBERED_MS)
+            except Unreachable as error:
+                log.warning("old messages stay for now", error=str(error))
+            await self.desk.clock.sleep(PRUNE_S)
+
+
+def may_hear(people: People, surfaces: Mapping[str, Surface], address: Address) -> bool:
+    """Whether a chat may be told what was set up there: it is there, and still open."""
+    surface = surfaces.get(address.surface)
+    return surface is not None and (people.may_hear(address) or surface.is_open(address))
+
+
+async def tell(desk: Desk, instruction: Instruction) -> None:
+    """Have the core note something that the chat side found out."""
+    try:
+        await desk.ask(instruction, "desk")
+    except CountersignError as error:
+        log.warning("it could not be noted", what=str(instruction), error=str(error))
+
+
+def open_chats(settings: Settings, desk: Desk, people: People, draw: Draw) -> Chats:
+    """The surfaces whose token is set, and what serves them. Raises SurfaceEnded for a token
+    that can't be one."""
+    gate = Gate(people, desk.runtime, desk.clock, settings.guild_ids)
+    surfaces: dict[str, Surface] = {}
+
+    async def trouble(text: str) -> None:
+        await tell(desk, ReportTrouble(text))
+
+    async def lost(address: Address, reason: str) -> None:
+        kind = people.kind(address.surface, address.chat_id)
+        chat = people.chat(address) or new_chat(address, kind, "desk", desk.clock.now())
+        await tell(desk, PutChat(replace(chat, gone=reason)))
+
+    offers = Offers(desk.store.mail, desk.clock)
+    if (secret := settings.telegram_bot_token) is not None:
+        # Takes two seconds and 120 MB; who does not use it does not pay for it.
+        from bot.telegram import Telegram
+
+        surfaces["telegram"] = Telegram(
+            secret.get_secret_value(),
+            settings.telegram_api_base,
+            gate,
+            people,
+            offers,
+            draw,
+            desk.clock,
+            trouble,
+        )
+    if (secret := settings.discord_bot_token) is not None:
+        from bot.discord import Discord
+
+        surfaces["discord"] = Discord(
+            secret.get_secret_value(),
+            settings.discord_api_base,
+            settings.discord_gateway_url,
+            gate,
+            offers,
+            draw,
+            desk,
+        )
+    desk.links.update({name: surface.condition for name, surface in surfaces.items()})
+    courier = Courier(desk.store.mail, desk.clock, people, surfaces, lost)
+    inbox = Inbox(desk, people, courier, surfaces)
+    scheduler = Scheduler(desk, partial(may_hear, people, surfaces))
+    return Chats(desk, people, surfaces, inbox, courier, scheduler)

@@ -1,0 +1,278 @@
+"""What comes from chats: kept first, then answered, each once.
+
+An update is stored under the platform's id of it before the platform may forget it, so that one
+that is sent again, or that a crash left unanswered, is known. What a command changes is stored in
+one transaction with its audit, its answer, and that the update is dealt with; a command that only
+looks is run again after a crash. In one chat answers keep the order of the questions.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import structlog
+from pydantic import ValidationError
+
+from bot import letter as letters
+from bot import update as updates
+from bot.courier import Courier
+from bot.letter import Letter
+from bot.people import People
+from bot.surface import Surface
+from bot.update import Update, UpdateKind
+from engine.desk import Desk
+from engine.errors import Refused, Unreachable
+from engine.event import PutChat
+from engine.mail import Delivery, Priority, Received, Sealed
+from engine.pace import Pace
+from engine.people import Role
+from handlers import COMMANDS
+from handlers.command import Command, Context, Kind, Principal, find
+from handlers.dispatch import dispatch_line, dispatch_named
+from handlers.reply import Reply
+
+# Whoever sent a command this long ago has seen another market. What reduces risk still acts.
+STALE_MS = 60_000
+# Updates answered at the same time, and waiting in one chat; more is a flood.
+ANSWERED_AT_ONCE = 64
+WAITING_IN_CHAT = 50
+# How often that updates are dealt with is noted, many at once.
+NOTE_S = 0.5
+# How many strangers are answered, in how many seconds.
+OF_STRANGERS = (20, 60.0)
+
+OUR_FAULT = "That did not work, and it is our fault. What happened is in the desk's log."
+STALE = "That came too late: the desk was away. Nothing was changed; send it again."
+OTHER_CHAT = "That button belongs to another chat."
+GONE = "That button is too old. Ask again for a fresh one."
+USED = "That button was used already."
+
+log = structlog.get_logger()
+
+
+class Inbox:
+    """Answers the updates of all chat surfaces."""
+
+    def __init__(
+        self, desk: Desk, people: People, courier: Courier, surfaces: Mapping[str, Surface]
+    ) -> None:
+        self._desk = desk
+        self._people = people
+        self._courier = courier
+        self._surfaces = surfaces
+        self._queues: dict[tuple[str, str], deque[Update]] = {}
+        self._busy: set[tuple[str, str]] = set()
+        self._noted: list[str] = []
+        self._wake = asyncio.Event()
+        self._places = asyncio.Semaphore(ANSWERED_AT_ONCE)
+        self._strangers = Pace(desk.clock, *OF_STRANGERS)
+
+    async def take(self, came: Sequence[Update]) -> None:
+        """Keep what the gate lets in, to be answered; returns once it is stored."""
+        await self._keep([each for each in came if self._lets_in(each)])
+
+    def _lets_in(self, update: Update) -> bool:
+        principal = self._surfaces[update.surface].admit(update)
+        if principal is None:
+            return False
+        if principal.role > Role.NOBODY:
+            return True
+        # Strangers may ask who they are, but not fill the database with it.
+        if self._strangers.delay() > 0:
+            return False
+        self._strangers.take()
+        return True
+
+    async def recover(self) -> None:
+        """Take up what an earlier process left unanswered."""
+        for row in await self._desk.store.mail.unanswered():
+            try:
+                update = updates.from_body(row.body)
+            except ValidationError as error:
+                log.error("an update can't be read", key=row.key, error=str(error))
+                self._noted.append(row.key)
+                continue
+            if update.surface in self._surfaces:
+                self._queue(update)
+
+    async def run(self) -> None:
+        """Answer for as long as the desk runs."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._note())
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                for chat in [chat for chat in self._queues if chat not in self._busy]:
+                    self._busy.add(chat)
+                    tasks.create_task(self._attend(chat))
+
+    # -- keeping -------------------------------------------------------------------------
+
+    async def _keep(self, let_in: Sequence[Update]) -> None:
+        now = self._desk.clock.now()
+        rows = [Received(each.key, now, updates.to_body(each)) for each in let_in]
+        try:
+            fresh = await self._desk.store.mail.receive(rows)
+        except Unreachable as error:
+            # The platform sends it again, or the person does: nothing was begun.
+            log.warning("updates can't be kept", count=len(rows), error=str(error))
+            raise
+        for update in let_in:
+            if update.key in fresh:
+                fresh.discard(update.key)
+                self._queue(update)
+
+    def _queue(self, update: Update) -> None:
+        queue = self._queues.setdefault((update.surface, update.address.chat_id), deque())
+        if len(queue) >= WAITING_IN_CHAT:
+            log.warning("too many commands wait in a chat", chat=update.address.chat_id)
+            self._noted.append(update.key)
+            return
+        queue.append(update)
+        self._wake.set()
+
+    # -- answering -----------------------------------------------------------------------
+
+    async def _attend(self, chat: tuple[str, str]) -> None:
+        """Answer what waits in one chat, in its order."""
+        queue = self._queues[chat]
+        try:
+            while queue:
+                async with self._places:
+                    await self._answer(queue.popleft())
+        finally:
+            self._busy.discard(chat)
+            if not queue:
+                self._queues.pop(chat, None)
+
+    async def _answer(self, update: Update) -> None:
+        surface = self._surfaces.get(update.surface)
+        if surface is None:
+            # The platform is lost; the next desk may have it again.
+            return
+        principal = surface.admit(update)
+        if principal is None:
+            self._noted.append(update.key)
+            return
+        sealed: list[str] = []
+        try:
+            reply = await self._reply(update, principal, sealed)
+        except Exception:
+            # What failed is one answer, and that is no reason to stop trading.
+            log.exception("no answer", command=update.shown[:200])
+            reply = Reply(error=OUR_FAULT, badge=self._desk.badge)
+        if reply is None or sealed:
+            return
+        if await self._courier.answer(update.address, _letter(update, reply)):
+            self._noted.append(update.key)
+
+    async def _reply(self, update: Update, principal: Principal, sealed: list[str]) -> Reply | None:
+        """The answer; None where the desk stops first, and the next one answers."""
+        if update.offer:
+            update, refusal = await self._offered(update, principal)
+            if refusal:
+                return Reply(error=refusal, badge=self._desk.badge)
+        await self._welcome_back(update, principal)
+        if self._is_stale(update):
+            return Reply(error=STALE, badge=self._desk.badge)
+
+        def seal(make: Callable[[], Reply]) -> Sealed:
+            sealed.append(update.key)
+            return Sealed(update.key, self._delivery(update, make))
+
+        context = Context(
+            principal,
+            update.surface,
+            self._desk,
+            COMMANDS,
+            update.address,
+            update.chat_kind,
+            seal,
+        )
+        if update.name:
+            reply = await dispatch_named(context, update.name, update.arguments)
+        else:
+            reply = await dispatch_line(context, update.line)
+        return None if self._desk.runtime.stopping and not reply.ok else reply
+
+    async def _offered(self, update: Update, principal: Principal) -> tuple[Update, str]:
+        """The update with the line of the stored button that was pressed, or why there is none.
+
+        Neither whoever may not run the command nor one who was too late uses it up for others.
+        """
+        mail = self._desk.store.mail
+        offer = await mail.offered(update.offer)
+        if offer is None or offer.expires_at <= self._desk.clock.now():
+            return update, GONE
+        if (offer.surface, offer.chat_id) != (update.surface, update.address.chat_id):
+            return update, OTHER_CHAT
+        pressed = replace(update, line=offer.command)
+        if self._is_stale(pressed):
+            return pressed, STALE
+        target = _command(pressed)
+        allowed = target is not None and principal.role >= target.role
+        if allowed and not await mail.claim(update.offer, update.key):
+            return update, USED
+        return pressed, ""
+
+    def _is_stale(self, update: Update) -> bool:
+        """Whether it came too late: nobody can tell when a button was pressed that only looks."""
+        if self._desk.clock.now() - update.sent_at <= STALE_MS:
+            return False
+        target = _command(update)
+        if target is not None and target.kind is Kind.READ:
+            return update.kind is not UpdateKind.BUTTON
+        return target is None or not target.always
+
+    async def _welcome_back(self, update: Update, principal: Principal) -> None:
+        """A chat that was given up and speaks again is there again."""
+        chat = self._people.chat(update.address)
+        if chat is None or not chat.gone:
+            return
+        actor = f"{update.surface}:{principal.id}"
+        with suppress(Refused):
+            await self._desk.ask(PutChat(replace(chat, gone="")), actor)
+
+    def _delivery(self, update: Update, make: Callable[[], Reply]) -> Delivery:
+        try:
+            reply = make()
+        except Exception:
+            # The effect is stored in this transaction, whatever can be said about it.
+            log.exception("no words for an answer", command=update.shown[:200])
+            reply = Reply(error=OUR_FAULT, badge=self._desk.badge)
+        at = update.address
+        body = letters.to_body(_letter(update, reply))
+        now = self._desk.clock.now()
+        return Delivery(at.surface, at.chat_id, at.thread_id, now, Priority.ANSWER, "", body)
+
+    # -- noting --------------------------------------------------------------------------
+
+    async def _note(self) -> None:
+        while True:
+            await self._desk.clock.sleep(NOTE_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Note which updates are dealt with."""
+        noted, self._noted = self._noted, []
+        if not noted:
+            return
+        try:
+            await self._desk.store.mail.answered(noted, self._desk.clock.now())
+        except Unreachable as error:
+            log.warning("answered updates can't be noted", error=str(error))
+            self._noted += noted
+
+
+def _command(update: Update) -> Command | None:
+    words = update.words
+    found = find(COMMANDS, words) if words else None
+    return found[0] if found else None
+
+
+def _letter(update: Update, reply: Reply) -> Letter:
+    edit = update.message_id if update.edit and reply.ok else ""
+    reply_to = "" if edit else update.message_id
+    return Letter(reply, edit=edit, reply_to=reply_to, token=update.token)

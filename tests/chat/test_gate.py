@@ -1,0 +1,531 @@
+"""Who is answered what: every command, by everybody, said in every way, in every kind of chat.
+
+What should happen is written down here as a table and a few rules, and not taken from the code.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import count, product
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+from aiogram.types import Update as TelegramUpdate
+from aiogram.types import User as TelegramUser
+from structlog.testing import capture_logs
+
+from bot.gate import AUDITED
+from bot.people import People
+from bot.telegram import read
+from bot.update import Update, UpdateKind
+from engine.desk import Desk
+from engine.event import AddSchedule
+from engine.mail import Address, Chat, ChatKind, Offer
+from engine.people import Identity, Person, Role
+from engine.store.memory import MemoryStore
+from handlers import COMMANDS
+from handlers.alerts import CONSOLE
+from tests.chat.hall import Hall, open_hall
+from tests.chat.telegram_scene import Scene, eventually, open_scene
+from tests.handlers.desks import BOT
+from tests.servers.telegram_chat import Chat as ServerChat
+from tests.servers.telegram_chat import Message, without_none
+from tests.servers.telegram_chat import User as ServerUser
+
+Json = dict[str, Any]
+
+
+class Outcome(StrEnum):
+    RUNS = "runs"
+    REFUSED = "refused in words"
+    SILENCE = "silence"
+
+
+# What should happen
+
+
+class Row(NamedTuple):
+    """A command: the least role that may run it, and arguments with which it does something.
+
+    `error` is what it says where it looks in vain, which it may: then it ran.
+    """
+
+    role: Role
+    arguments: dict[str, str] = {}
+    error: str = ""
+
+
+ANYBODY, VIEWER, TRADER, ADMIN = Role.NOBODY, Role.VIEWER, Role.TRADER, Role.ADMIN
+
+TABLE = {
+    "whoami": Row(ANYBODY),
+    "start": Row(VIEWER),
+    "menu": Row(VIEWER),
+    "help": Row(VIEWER, {"command": "status"}),
+    "status": Row(VIEWER),
+    "health": Row(VIEWER),
+    "wait": Row(VIEWER),
+    "version": Row(VIEWER),
+    "bot list": Row(VIEWER),
+    "positions": Row(VIEWER),
+    "portfolio": Row(VIEWER),
+    "pnl": Row(VIEWER, {"days": "7"}),
+    "report": Row(VIEWER, {"period": "daily"}),
+    "trades": Row(VIEWER, {"limit": "5"}),
+    "orders": Row(VIEWER, {"limit": "5"}),
+    "price": Row(VIEWER, {"symbol": "BTC"}),
+    "chart": Row(VIEWER, {"symbol": "BTC", "timeframe": "5m"}),
+    "symbols": Row(VIEWER),
+    "why": Row(VIEWER, {"symbol": "BTC"}),
+    "alerts": Row(VIEWER),
+    "schedule list": Row(VIEWER),
+    "schedule run": Row(VIEWER, {"schedule": "1"}),
+    "bot pause": Row(TRADER, {"bot": BOT}),
+    "bot resume": Row(TRADER, {"bot": BOT}),
+    "alert": Row(TRADER, {"symbol": "BTC", "direction": "above", "price": "900000"}),
+    "unalert": Row(TRADER, {"alert": "999"}, "No alert 999 waits."),
+    "schedule add": Row(TRADER, {"when": "08:00", "command": "status"}),
+    "schedule remove": Row(TRADER, {"schedule": "999"}, "There is no schedule 999."),
+    "outbox": Row(ADMIN),
+    "subscribe": Row(ADMIN),
+    "unsubscribe": Row(ADMIN),
+}
+
+PRIVATE, OPENED, UNOPENED, CHANNEL = "private", "opened group", "unopened group", "channel"
+# On Discord the settings may open all channels of a server.
+OPEN_SERVER = "group of an open server"
+PLACES = {
+    "telegram": (PRIVATE, OPENED, UNOPENED, CHANNEL),
+    "discord": (PRIVATE, OPENED, UNOPENED, CHANNEL, OPEN_SERVER),
+}
+
+# All other ways of saying something are met with silence, whoever it is and wherever.
+TAKEN = {"message", "button", "slash", "component", "modal"}
+PRESSED = {"button", "component"}
+
+
+def expected(name: str, role: Role, way: str, place: str) -> Outcome:
+    if way not in TAKEN or place not in HEARD:
+        return Outcome.SILENCE
+    heard = HEARD[place](role, way)
+    if heard is not ALL and name not in heard:
+        return Outcome.SILENCE
+    return Outcome.RUNS if role >= TABLE[name].role else Outcome.REFUSED
+
+
+ALL: frozenset[str] = frozenset(TABLE)
+NOTHING: frozenset[str] = frozenset()
+
+
+def heard_at_home(role: Role, way: str) -> frozenset[str]:
+    return ALL if role is not ANYBODY else frozenset({"whoami"})
+
+
+def heard_in_unopened_group(role: Role, way: str) -> frozenset[str]:
+    """An admin has to be able to open it. A button that acts was never offered there."""
+    if role is not ADMIN:
+        return NOTHING
+    return frozenset({"whoami"} if way in PRESSED else {"whoami", "subscribe"})
+
+
+# Which commands are heard of whom; a channel hears none of anybody.
+HEARD: dict[str, Callable[[Role, str], frozenset[str]]] = {
+    PRIVATE: heard_at_home,
+    OPENED: heard_at_home,
+    OPEN_SERVER: heard_at_home,
+    UNOPENED: heard_in_unopened_group,
+}
+
+
+class Case(NamedTuple):
+    """Something said: by whom, in which way, in which kind of chat."""
+
+    surface: str
+    name: str
+    role: Role
+    way: str
+    place: str
+
+    @property
+    def expected(self) -> Outcome:
+        return expected(self.name, self.role, self.way, self.place)
+
+    @property
+    def line(self) -> str:
+        return " ".join([f"/{self.name}", *TABLE[self.name].arguments.values()])
+
+    @property
+    def acts(self) -> bool:
+        return next(each.kind == "write" for each in COMMANDS if each.name == self.name)
+
+
+# How things are said on Telegram, as its API tells them
+
+ME = TelegramUser(id=123456, is_bot=True, first_name="Countersign", username="countersign_bot")
+BOT_JSON = {"id": ME.id, "is_bot": True, "first_name": "Countersign"}
+ANONYMOUS = {"id": 1087968824, "is_bot": True, "first_name": "Group"}
+AS_CHANNEL = {"id": 136817688, "is_bot": True, "first_name": "Channel"}
+CHANNEL_JSON = {"id": -1009, "type": "channel", "title": "Signals"}
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a way of saying something is made of: a plain message, and a button's data."""
+
+    message: Json
+    data: str
+
+    @property
+    def sender(self) -> Json:
+        sender: Json = self.message["from"]
+        return sender
+
+    def altered(self, **fields: Any) -> Json:
+        return {"message": self.message | fields}
+
+    def posted(self) -> Json:
+        """A message in the name of its chat."""
+        unsigned = {key: value for key, value in self.message.items() if key != "from"}
+        return unsigned | {"sender_chat": self.message["chat"]}
+
+    def pressed(self, card: Json | None = None, **fields: Any) -> Json:
+        own = {"text": "Card", "from": BOT_JSON}
+        query = {
+            "id": "1",
+            "from": self.sender,
+            "chat_instance": "1",
+            "message": without_none(**self.message | own | (card or {})),
+            "data": self.data,
+        }
+        return {"callback_query": without_none(**query | fields)}
+
+
+def origin(said: Said) -> Json:
+    return {"type": "user", "sender_user": said.sender, "date": said.message["date"]}
+
+
+def inline(said: Said) -> Json:
+    query = {"id": "1", "from": said.sender, "query": said.message["text"], "offset": ""}
+    return {"inline_query": query}
+
+
+def chosen(said: Said) -> Json:
+    result = {"result_id": "1", "from": said.sender, "query": said.message["text"]}
+    return {"chosen_inline_result": result}
+
+
+def reaction(said: Said) -> Json:
+    at = {key: said.message[key] for key in ("chat", "message_id", "date")}
+    return {"message_reaction": at | {"user": said.sender, "old_reaction": [], "new_reaction": []}}
+
+
+def edited(said: Said) -> Json:
+    return said.message | {"edit_date": said.message["date"]}
+
+
+def addressed(said: Said) -> Json:
+    word, _, rest = said.message["text"].partition(" ")
+    return said.altered(text=f"{word}@another_bot {rest}")
+
+
+ON_TELEGRAM: dict[str, Callable[[Said], Json]] = {
+    "message": lambda said: said.altered(),
+    "edited message": lambda said: {"edited_message": edited(said)},
+    "edited message without a date": lambda said: {"edited_message": said.message},
+    "message with an edit": lambda said: {"message": edited(said)},
+    "channel post": lambda said: {"channel_post": said.posted()},
+    "edited channel post": lambda said: {"edited_channel_post": said.posted()},
+    "message in a chat's name": lambda said: {"message": said.posted()},
+    "forwarded message": lambda said: said.altered(forward_origin=origin(said)),
+    "message forwarded by itself": lambda said: said.altered(is_automatic_forward=True),
+    "message via a bot": lambda said: said.altered(via_bot=BOT_JSON | {"id": 42}),
+    "anonymous admin": lambda said: said.altered(
+        **{"from": ANONYMOUS, "sender_chat": said.message["chat"]}
+    ),
+    "anonymous admin without a chat": lambda said: said.altered(**{"from": ANONYMOUS}),
+    "somebody as a channel": lambda said: said.altered(
+        **{"from": AS_CHANNEL, "sender_chat": CHANNEL_JSON}
+    ),
+    "person and a channel": lambda said: said.altered(sender_chat=CHANNEL_JSON),
+    "message from a bot": lambda said: said.altered(**{"from": said.sender | {"is_bot": True}}),
+    "message for a business": lambda said: said.altered(business_connection_id="1"),
+    "business message": lambda said: {"business_message": said.message},
+    "message to another bot": addressed,
+    "button": lambda said: said.pressed(),
+    "button with data of our own making": lambda said: said.pressed(data=said.message["text"]),
+    "button that is forged": lambda said: said.pressed(data="r:bot pause " + BOT),
+    "button without data": lambda said: said.pressed(data=None, game_short_name="x"),
+    "button on a foreign card": lambda said: said.pressed({"from": said.sender}),
+    "button on a card of nobody": lambda said: said.pressed({"from": None}),
+    "button without its card": lambda said: said.pressed(message=None, inline_message_id="1"),
+    "button pressed by a bot": lambda said: said.pressed(
+        **{"from": said.sender | {"is_bot": True}}
+    ),
+    "inline query": inline,
+    "chosen inline result": chosen,
+    "reaction": reaction,
+}
+
+# How things are said on Discord, as the desk reads them
+
+ON_DISCORD: dict[str, Callable[[Update], Update]] = {
+    "slash": lambda said: replace(said, kind=UpdateKind.SLASH),
+    "component": lambda said: replace(said, kind=UpdateKind.BUTTON),
+    "modal": lambda said: replace(said, kind=UpdateKind.MODAL),
+    "autocomplete": lambda said: replace(said, kind=UpdateKind.AUTOCOMPLETE),
+    "interaction of a new kind": lambda said: replace(said, kind=UpdateKind.OTHER),
+    "slash by nobody": lambda said: replace(said, kind=UpdateKind.SLASH, user_id=""),
+    "slash by a bot": lambda said: replace(said, kind=UpdateKind.SLASH, faults=("a bot",)),
+    "component on a foreign card": lambda said: replace(
+        said, kind=UpdateKind.BUTTON, faults=("a button on a card that is not ours",)
+    ),
+}
+
+CASES = [
+    Case(surface, name, role, way, place)
+    for surface, ways in (("telegram", ON_TELEGRAM), ("discord", ON_DISCORD))
+    for name, role, way, place in product(TABLE, Role, ways, PLACES[surface])
+]
+
+# Where, and who: a person's id is their role's number and more.
+
+SERVER = "77"
+GROUPS = {OPENED: "-11", UNOPENED: "-12", CHANNEL: "-13", OPEN_SERVER: "-14"}
+TYPES = {PRIVATE: "private", OPENED: "supergroup", UNOPENED: "group", CHANNEL: "channel"}
+KINDS = {PRIVATE: ChatKind.PRIVATE, CHANNEL: ChatKind.CHANNEL}
+
+
+def user_id(role: Role) -> int:
+    return 7_000_000_000 + role
+
+
+def everybody() -> People:
+    """One person of each role, and a group on Telegram that is open.
+
+    A channel is marked as open, too: nobody can, and it must make no difference.
+    """
+    known = [role for role in Role if role is not ANYBODY]
+    accounts = product(known, ("telegram", "discord"))
+    return People(
+        [Person(role.word, role.word, role) for role in known],
+        [Identity(surface, str(user_id(role)), role.word) for role, surface in accounts],
+        [
+            Chat(surface, GROUPS[place], "", ChatKind.GROUP, True, "ann", 0)
+            for surface, place in product(("telegram", "discord"), (OPENED, CHANNEL))
+        ],
+    )
+
+
+@dataclass
+class Trial:
+    """The desk that cases are brought before."""
+
+    hall: Hall
+    store: MemoryStore
+    numbers: Iterator[int]
+
+    async def outcome(self, case: Case) -> Outcome:
+        update = await self.update(case)
+        reply = await self.hall.say(update) if update else None
+        if reply is None:
+            return Outcome.SILENCE
+        row = TABLE[case.name]
+        if reply.error == f"/{case.name} needs the role {row.role.word}.":
+            return Outcome.REFUSED
+        assert reply.error in (None, row.error), (case, reply.error)
+        return Outcome.RUNS
+
+    async def update(self, case: Case) -> Update | None:
+        if case.surface == "discord":
+            return await self._interaction(case)
+        number, now, chat = next(self.numbers), self.hall.desk.clock.now(), chat_json(case)
+        data = await button_data(case, Address("telegram", str(chat["id"])), self.hall.desk)
+        raw = as_telegram_tells(case, number, now // 1000, chat, user_id(case.role), data)
+        return read(TelegramUpdate.model_validate({"update_id": number} | raw), ME, now)
+
+    async def _interaction(self, case: Case) -> Update:
+        number = str(next(self.numbers))
+        is_private = case.place == PRIVATE
+        chat_id = str(user_id(case.role)) if is_private else GROUPS[case.place]
+        at = Address("discord", chat_id)
+        said = Update(
+            "discord",
+            f"discord:{number}",
+            UpdateKind.OTHER,
+            str(user_id(case.role)),
+            at,
+            KINDS.get(case.place, ChatKind.GROUP),
+            self.hall.desk.clock.now(),
+            message_id=number,
+            place=SERVER if case.place == OPEN_SERVER else "",
+        )
+        if case.way.startswith("component") and case.acts:
+            said = replace(said, offer=await offered(case, at, self.hall.desk), edit=True)
+        elif case.way.startswith(("component", "modal")):
+            said = replace(said, line=case.line)
+        else:
+            said = replace(said, name=case.name, arguments=TABLE[case.name].arguments)
+        return ON_DISCORD[case.way](said)
+
+    def audited(self) -> list[str]:
+        return [row.detail for row in self.store.audit.values() if "at the gate" in row.detail]
+
+
+def as_telegram_tells(case: Case, number: int, date: int, chat: Json, user: int, data: str) -> Json:
+    """An update without its id. `number` is the message's, `data` is that of a button."""
+    sender = {"id": user, "is_bot": False, "first_name": "Somebody"}
+    message = {"message_id": number, "date": date, "chat": chat, "from": sender}
+    return ON_TELEGRAM[case.way](Said(message | {"text": case.line}, data))
+
+
+async def button_data(case: Case, at: Address, desk: Desk) -> str:
+    """What the button with a case's command carries, where it stands in that chat."""
+    if case.way in PRESSED and case.acts:
+        return f"b:{await offered(case, at, desk)}"
+    return f"r:{case.line[1:]}"
+
+
+async def offered(case: Case, at: Address, desk: Desk) -> int:
+    expires_at = desk.clock.now() + 60_000
+    offer = Offer(at.surface, at.chat_id, case.line, expires_at)
+    [number] = await desk.store.mail.offer([offer])
+    return number
+
+
+def chat_json(case: Case) -> Json:
+    chat_id = user_id(case.role) if case.place == PRIVATE else int(GROUPS[case.place])
+    name = "first_name" if case.place == PRIVATE else "title"
+    return {"id": chat_id, "type": TYPES[case.place], name: "Chat"}
+
+
+@pytest.fixture
+async def trial() -> AsyncIterator[Trial]:
+    store = MemoryStore()
+    # Thousands of refusals are logged.
+    with capture_logs():
+        async with open_hall(everybody(), {SERVER}, store) as hall:
+            await hall.desk.ask(AddSchedule("0 8 * * *", "UTC", "status", CONSOLE), "ann")
+            yield Trial(hall, store, count(1))
+
+
+def test_every_command_has_its_row() -> None:
+    assert TABLE.keys() == {command.name for command in COMMANDS}
+
+
+async def test_everything_said_has_the_outcome_of_the_table(trial: Trial) -> None:
+    wrong = [
+        f"{case}: {case.expected}, but {found}"
+        for case in CASES
+        if (found := await trial.outcome(case)) is not case.expected
+    ]
+
+    assert wrong == []
+    assert {case.expected for case in CASES} == set(Outcome)
+
+
+async def test_what_is_denied_changes_nothing_and_is_noted_within_bounds(trial: Trial) -> None:
+    before = trial.hall.desk.view()
+    for case in CASES:
+        if case.expected is not Outcome.RUNS:
+            assert await trial.outcome(case) is case.expected
+    await trial.hall.inbox.flush()
+    await trial.hall.desk.runtime.until_caught_up()
+
+    assert trial.hall.desk.view() == before
+    assert await trial.store.recent(Chat) == []
+    assert await trial.store.mail.unanswered() == []
+    assert len(trial.audited()) == AUDITED
+
+
+async def test_a_refusal_is_noted_with_who_what_and_why(trial: Trial) -> None:
+    await trial.outcome(Case("telegram", "bot pause", ANYBODY, "message", PRIVATE))
+
+    async def is_noted() -> bool:
+        return bool(trial.audited())
+
+    await eventually(is_noted)
+    [row] = [row for row in trial.store.audit.values() if "at the gate" in row.detail]
+    assert row.actor == f"telegram:{user_id(ANYBODY)}"
+    assert row.detail == f"/bot pause {BOT}: refused at the gate: a stranger"
+
+
+# The same through the real server
+
+
+@pytest.fixture
+async def scene(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+    async with open_scene(tmp_path, request) as scene:
+        yield scene
+
+
+# These change who is heard afterwards, or where.
+OPENERS = {"subscribe", "unsubscribe"}
+
+
+def sample() -> list[Case]:
+    """Some cases of each outcome, in a mixed order."""
+    chance = Random(20)
+    cases = [each for each in CASES if each.surface == "telegram" and each.name not in OPENERS]
+    found = [
+        case
+        for outcome, number in ((Outcome.RUNS, 30), (Outcome.REFUSED, 10), (Outcome.SILENCE, 60))
+        for case in chance.sample([each for each in cases if each.expected is outcome], number)
+    ]
+    chance.shuffle(found)
+    return found
+
+
+async def test_a_sample_has_the_same_outcomes_through_the_real_server(scene: Scene) -> None:
+    people = {ANYBODY: scene.sue, VIEWER: scene.vera, TRADER: scene.tom, ADMIN: scene.ann}
+    async with scene.open_desk() as desk:
+        groups = {
+            OPENED: await scene.open_group(),
+            UNOPENED: scene.server.group("Elsewhere"),
+            CHANNEL: scene.server.channel("Signals"),
+        }
+        await desk.desk.ask(AddSchedule("0 8 * * *", "UTC", "status", CONSOLE), "ann")
+        for case in sample():
+            person = people[case.role]
+            chat = groups.get(case.place) or scene.private(person)
+            found = await outcome_at_server(case, scene, desk.desk, person, chat)
+            assert found is case.expected, case
+
+
+async def outcome_at_server(
+    case: Case, scene: Scene, desk: Desk, person: ServerUser, chat: ServerChat
+) -> Outcome:
+    """What the desk does about an update that Telegram tells it."""
+    server, is_press = scene.server, case.way.startswith("button")
+    message = server.post(chat, server.bot if is_press else person, text="Card")
+    data = await button_data(case, Address("telegram", str(chat.id)), desk)
+    told = as_telegram_tells(case, message.id, message.date, chat.json(), person.id, data)
+    stood = server.from_bot(chat)
+    server.push(told)
+
+    def answer() -> Message | None:
+        fresh = [each for each in server.from_bot(chat) if each not in stood]
+        return message if message.text != "Card" else next(iter(fresh), None)
+
+    if case.expected is Outcome.SILENCE:
+        await scene.ask(scene.eve, "/whoami")
+        assert answer() is None, case
+        return Outcome.SILENCE
+    found = await server.until(answer)
+    return Outcome.REFUSED if "needs the role" in (found.text or "") else Outcome.RUNS
+
+
+async def test_an_admin_opens_a_group_and_closes_it(scene: Scene) -> None:
+    async with scene.open_desk():
+        group = scene.server.group("Desk")
+        scene.server.write(scene.tom, group, "/status")
+        scene.server.write(scene.ann, group, "/status")
+        opened = await scene.ask(scene.ann, "/subscribe", group)
+        assert scene.server.from_bot(group) == [opened]
+
+        await scene.ask(scene.tom, "/status", group)
+        closed = await scene.ask(scene.ann, "/unsubscribe", group)
+        scene.server.write(scene.tom, group, "/status")
+        await scene.until_judged()
+        assert scene.server.from_bot(group)[-1] is closed
