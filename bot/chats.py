@@ -26,6 +26,8 @@ from engine.ports import Commit
 # What was answered, or has arrived, is remembered for this long.
 REMEMBERED_MS = 7 * DAY_MS
 PRUNE_S = DAY_MS / 1000
+RETRY_S = 2.0
+GIVEN_UP_AT_ONCE = 100
 # How soon a platform that failed is served again.
 RESTART_S = 10.0
 # How long a desk that stops waits for its last words to arrive.
@@ -61,7 +63,8 @@ class Chats:
 
     async def run(self) -> None:
         """Serve all chats until canceled."""
-        await self.inbox.recover()
+        await self._recover()
+        await self._keep_from_dismissed()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.inbox.run(), name="inbox")
@@ -72,6 +75,24 @@ class Chats:
                     tasks.create_task(self._serve(surface), name=surface.name)
         finally:
             await self.inbox.flush()
+
+    async def _recover(self) -> None:
+        while True:
+            try:
+                return await self.inbox.recover()
+            except Unreachable as error:
+                log.warning("what was left unanswered can't be read", error=str(error))
+                await self.desk.clock.sleep(RETRY_S)
+
+    async def _keep_from_dismissed(self) -> None:
+        """What waits for somebody who may not use the desk any more is not sent."""
+        mail = self.desk.store.mail
+        for surface, chat_id in await mail.waiting_chats():
+            if not self.people.is_dismissed(surface, chat_id):
+                continue
+            while rows := await mail.waiting(surface, chat_id, GIVEN_UP_AT_ONCE):
+                reason = "whose chat it is may not use the desk any more"
+                await mail.given_up([row.seq for row in rows], reason, self.desk.clock.now())
 
     async def farewell(self) -> None:
         """Let the last words go out, for a moment: what is not sent by then is sent at the next
@@ -138,8 +159,13 @@ def open_chats(settings: Settings, desk: Desk, people: People, draw: Draw) -> Ch
         await tell(desk, ReportTrouble(text))
 
     async def lost(address: Address, reason: str) -> None:
+        if people.chat(address) is None and not people.may_hear(address):
+            # A stranger's own chat is nobody's loss.
+            return
         kind = people.kind(address.surface, address.chat_id)
         chat = people.chat(address) or new_chat(address, kind, "desk", desk.clock.now())
+        if chat.gone:
+            return
         await tell(desk, PutChat(replace(chat, gone=reason)))
 
     offers = Offers(desk.store.mail, desk.clock)

@@ -12,10 +12,8 @@ from engine.desk import Desk
 from engine.people import Role
 from handlers import COMMANDS
 from handlers.command import Command, Context, Principal, PrincipalKind
-from handlers.dispatch import LINE_MAX, dispatch_line
+from handlers.dispatch import LINE_MAX, OUR_FAULT, dispatch_line
 from handlers.reply import Reply
-
-OUR_FAULT = "That did not work, and it is our fault. What happened is in the desk's log."
 
 log = structlog.get_logger()
 

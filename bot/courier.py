@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from bot import letter as letters
 from bot.letter import Letter
 from bot.people import People
-from bot.surface import BadMarkup, ChatGone, NotSent, Surface, Throttled, Undeliverable
+from bot.surface import BadMarkup, ChatGone, NotSent, PartlySent, Surface, Throttled, Undeliverable
 from engine.errors import CountersignError, Unreachable
 from engine.mail import Address, ChatKind, Delivery, Priority, WaitingDelivery
 from engine.ports import Clock, Commit, Mail
@@ -134,6 +134,8 @@ class Courier:
 
         It is stored behind an earlier answer that is, and while the chat is left alone.
         """
+        if address.surface not in self._surfaces:
+            return False
         route = self._route(address.surface, address.chat_id)
         if route.stored > route.served or route.quiet_until > self._clock.monotonic():
             return await self._store(address, letter)
@@ -236,7 +238,7 @@ class Courier:
             await self._mail.given_up(seqs[:1], "it can't be read", self._clock.now())
             return
         if topic := _topic(together):
-            first_id = await self._mail.first_of(first.surface, first.chat_id, topic)
+            first_id = await self._mail.first_of(address, topic)
             letter = replace(letter, reply_to=first_id or letter.reply_to)
         await self._mail.attempt(seqs, self._clock.now())
         try:
@@ -271,7 +273,7 @@ class Courier:
             return await route.surface.send(address, letter, plain=True, nonce=nonce)
         except BadMarkup as error:
             raise Undeliverable(f"not even as plain text: {error}") from None
-        except Throttled as error:
+        except (Throttled, PartlySent) as error:
             route.quiet_until = self._clock.monotonic() + error.seconds
             raise
         except CountersignError:
@@ -291,7 +293,7 @@ class Courier:
         """Leave the platform alone for a while, longer each time."""
         pause = min(2.0**route.failures, PATIENCE_S)
         route.failures += 1
-        route.quiet_until = self._clock.monotonic() + pause
+        route.quiet_until = max(route.quiet_until, self._clock.monotonic() + pause)
         log.warning("a platform can't be reached", surface=route.surface.name, error=str(error))
 
     async def _store(self, address: Address, letter: Letter) -> bool:
@@ -334,7 +336,8 @@ class Courier:
     def _forget_routes(self) -> None:
         """Bound what is remembered of chats: strangers may ask who they are, and be gone."""
         if len(self._routes) >= ROUTES_MAX:
-            self._routes = {key: self._routes[key] for key in self._serving}
+            kept = self._serving & self._routes.keys()
+            self._routes = {key: self._routes[key] for key in kept}
 
 
 # -- several in one message --------------------------------------------------------------
@@ -364,7 +367,8 @@ def _shares(row: WaitingDelivery) -> bool:
         letter = letters.from_body(row.delivery.body)
     except ValidationError:
         return False
-    return not letter.edit and all(isinstance(block, Text) for block in letter.reply.blocks)
+    plain = letter.reply.ok and not letter.edit
+    return plain and all(isinstance(block, Text) for block in letter.reply.blocks)
 
 
 def _letter(rows: Sequence[WaitingDelivery]) -> Letter:

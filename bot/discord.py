@@ -23,7 +23,16 @@ from bot.letter import Letter
 from bot.menu import application_commands, differs
 from bot.offers import Offers, pressed
 from bot.render.discord import DiscordMessage, Embed, discord_messages
-from bot.surface import ChatGone, Draw, NotSent, SurfaceEnded, Take, Throttled, Undeliverable
+from bot.surface import (
+    ChatGone,
+    Draw,
+    NotSent,
+    PartlySent,
+    SurfaceEnded,
+    Take,
+    Throttled,
+    Undeliverable,
+)
 from bot.update import Update, UpdateKind
 from engine.desk import Desk
 from engine.errors import CountersignError, Unreachable
@@ -193,38 +202,41 @@ class Discord:
             raise NotSent("discord is not connected")
         reply = letter.shown
         messages = discord_messages(reply, await self._draw(reply))
+        sent: list[str] = []
         try:
-            return await self._post(client, address, letter, messages, nonce)
+            for message in messages:
+                sent.append(await self._post(client, address, letter, message, nonce, len(sent)))
         except (discord.DiscordException, ClientError, OSError) as error:
-            raise _translated(error) from error
+            raise _partly(_translated(error), sent) from error
+        except NotSent as error:
+            raise _partly(error, sent) from error
         except RuntimeError as error:
             # What a closed session answers whoever still held it.
             if not client.is_closed():
                 raise
-            raise NotSent("discord is not connected") from error
+            raise _partly(NotSent("discord is not connected"), sent) from error
+        return sent[0]
 
     async def _post(
         self,
         client: discord.Client,
         address: Address,
         letter: Letter,
-        messages: Sequence[DiscordMessage],
+        message: DiscordMessage,
         nonce: str,
+        place: int,
     ) -> str:
-        """Send all messages of a letter; the id of the first."""
-        ids = []
-        for place, message in enumerate(messages):
-            content = await self._content(address, message, letter)
-            sent = None
-            if letter.token and not place:
-                sent = await self._answer(client, letter, message, content)
-            if sent is None:
-                to = await _channel(client, address)
-                reference = letter.reply_to if not place else ""
-                once = f"{nonce}-{place}" if nonce else ""
-                sent = await _say(to, {**content, "files": _files(message)}, reference, once)
-            ids.append(str(sent.id))
-        return ids[0]
+        """Send one message of a letter, the first as the letter says; its id."""
+        content = await self._content(address, message, letter)
+        sent = None
+        if letter.token and not place:
+            sent = await self._answer(client, letter, message, content)
+        if sent is None:
+            to = await _channel(client, address)
+            reference = letter.reply_to if not place else ""
+            once = f"{nonce}-{place}" if nonce else ""
+            sent = await _say(to, {**content, "files": _files(message)}, reference, once)
+        return str(sent.id)
 
     async def _content(
         self, address: Address, message: DiscordMessage, letter: Letter
@@ -543,6 +555,19 @@ async def _say(
             message_id=int(reply_to), channel_id=to.id, fail_if_not_exists=False
         )
     return await to.send(**known)
+
+
+def _partly(error: CountersignError, sent: Sequence[str]) -> CountersignError:
+    """What an error means once the first messages of a letter are out."""
+    if not sent:
+        return error
+    match error:
+        case Throttled(seconds=seconds):
+            return PartlySent(seconds)
+        case NotSent():
+            return PartlySent(0)
+        case _:
+            return error
 
 
 def _translated(error: Exception) -> CountersignError:

@@ -28,9 +28,10 @@ from engine.event import PutChat
 from engine.mail import Delivery, Priority, Received, Sealed
 from engine.pace import Pace
 from engine.people import Role
+from engine.runtime import BUSY
 from handlers import COMMANDS
 from handlers.command import Command, Context, Kind, Principal, find
-from handlers.dispatch import dispatch_line, dispatch_named
+from handlers.dispatch import OUR_FAULT, dispatch_line, dispatch_named
 from handlers.reply import Reply
 
 # Whoever sent a command this long ago has seen another market. What reduces risk still acts.
@@ -43,7 +44,6 @@ NOTE_S = 0.5
 # How many strangers are answered, in how many seconds.
 OF_STRANGERS = (20, 60.0)
 
-OUR_FAULT = "That did not work, and it is our fault. What happened is in the desk's log."
 STALE = "That came too late: the desk was away. Nothing was changed; send it again."
 OTHER_CHAT = "That button belongs to another chat."
 GONE = "That button is too old. Ask again for a fresh one."
@@ -65,6 +65,8 @@ class Inbox:
         self._queues: dict[tuple[str, str], deque[Update]] = {}
         self._busy: set[tuple[str, str]] = set()
         self._noted: list[str] = []
+        self._doubtful: set[str] = set()
+        self._recovered: set[str] = set()
         self._wake = asyncio.Event()
         self._places = asyncio.Semaphore(ANSWERED_AT_ONCE)
         self._strangers = Pace(desk.clock, *OF_STRANGERS)
@@ -95,6 +97,8 @@ class Inbox:
                 self._noted.append(row.key)
                 continue
             if update.surface in self._surfaces:
+                # It may have been answered, and only that was not noted.
+                self._recovered.add(update.key)
                 self._queue(update)
 
     async def run(self) -> None:
@@ -118,7 +122,13 @@ class Inbox:
         except Unreachable as error:
             # The platform sends it again, or the person does: nothing was begun.
             log.warning("updates can't be kept", count=len(rows), error=str(error))
+            self._doubtful.update(each.key for each in let_in)
             raise
+        # Perhaps it was stored all the same, and only that could not be said.
+        for update in let_in:
+            if update.key in self._doubtful:
+                self._doubtful.discard(update.key)
+                fresh.add(update.key)
         for update in let_in:
             if update.key in fresh:
                 fresh.discard(update.key)
@@ -126,6 +136,12 @@ class Inbox:
 
     def _queue(self, update: Update) -> None:
         queue = self._queues.setdefault((update.surface, update.address.chat_id), deque())
+        target = _command(update)
+        if target is not None and target.always:
+            # What reduces risk waits for nothing else.
+            queue.appendleft(update)
+            self._wake.set()
+            return
         if len(queue) >= WAITING_IN_CHAT:
             log.warning("too many commands wait in a chat", chat=update.address.chat_id)
             self._noted.append(update.key)
@@ -162,21 +178,26 @@ class Inbox:
         except Exception:
             # What failed is one answer, and that is no reason to stop trading.
             log.exception("no answer", command=update.shown[:200])
-            reply = Reply(error=OUR_FAULT, badge=self._desk.badge)
+            reply = Reply(error=OUR_FAULT)
         if reply is None or sealed:
             return
-        if await self._courier.answer(update.address, _letter(update, reply)):
+        repeated = update.key in self._recovered
+        letter = replace(_letter(update, reply), repeated=repeated)
+        if await self._courier.answer(update.address, letter):
             self._noted.append(update.key)
 
     async def _reply(self, update: Update, principal: Principal, sealed: list[str]) -> Reply | None:
         """The answer; None where the desk stops first, and the next one answers."""
+        if update.offer and self._desk.runtime.busy:
+            return Reply(error=BUSY, badge=self._desk.badge)
         if update.offer:
             update, refusal = await self._offered(update, principal)
             if refusal:
                 return Reply(error=refusal, badge=self._desk.badge)
-        await self._welcome_back(update, principal)
+        if principal.role > Role.NOBODY:
+            await self._welcome_back(update, principal)
         if self._is_stale(update):
-            return Reply(error=STALE, badge=self._desk.badge)
+            return Reply(error=STALE)
 
         def seal(make: Callable[[], Reply]) -> Sealed:
             sealed.append(update.key)

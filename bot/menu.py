@@ -74,7 +74,8 @@ def _option(argument: Argument, desk: Desk) -> dict[str, Any]:
     option: dict[str, Any] = {
         "type": INTEGER if argument.type.bounds else STRING,
         "name": argument.name,
-        "description": (argument.type.allowed(desk) or argument.name)[:DISCORD_TEXT_MAX],
+        # Everybody who meets the bot may read this: values of this desk are not in it.
+        "description": argument.type.name[:DISCORD_TEXT_MAX],
         "required": argument.required,
     }
     if argument.type.bounds:

@@ -78,8 +78,16 @@ def pressed(data: str) -> Pressed | None:
         return Pressed(line=f"/{rest}", edit=kind == READ)
     if kind == ASK and "|" in rest:
         command, _, asks = rest.partition("|")
-        return Pressed(line=f"/{command}", asks=tuple(asks.split(",")))
+        return _asking(command.split(), tuple(asks.split(",")))
     return None
+
+
+def _asking(words: Sequence[str], asks: tuple[str, ...]) -> Pressed | None:
+    """What is asked for, where the command has such arguments."""
+    found = find(COMMANDS, words) if words else None
+    if found is None or not set(asks) <= {argument.name for argument in found[0].arguments}:
+        return None
+    return Pressed(line=f"/{' '.join(words)}", asks=asks)
 
 
 def _only_looks(words: Sequence[str]) -> bool:

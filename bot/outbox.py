@@ -58,6 +58,7 @@ class Outbox:
         self._audience = audience
         self._badge = badge
         self._posted = posted
+        self._delivering = asyncio.Lock()
         self._failed = False
         self._wake = asyncio.Event()
         self._wake.set()
@@ -77,7 +78,9 @@ class Outbox:
     async def deliver(self) -> None:
         """Hand over everything that waits. While the database can't be read it stays there."""
         try:
-            await self._deliver()
+            # One at a time: each notice becomes its letters once.
+            async with self._delivering:
+                await self._deliver()
         except Unreachable as error:
             log.warning("notices wait for the database", error=str(error))
             self._failed = True

@@ -39,6 +39,10 @@ class People:
         person = self._people.get(identity.principal_id) if identity else None
         return person if person and person.role > Role.NOBODY else None
 
+    def is_dismissed(self, surface: str, user_id: str) -> bool:
+        """Whether this account was somebody's who may not use the desk any more."""
+        return (surface, user_id) in self._identities and self.find(surface, user_id) is None
+
     def chat(self, address: Address) -> Chat | None:
         """What is known of a chat; an admin's own is subscribed until they say otherwise."""
         return self._chats.get(address) or self._of_admins().get(address)
@@ -59,7 +63,11 @@ class People:
         )
 
     def may_hear(self, address: Address) -> bool:
-        """Whether this chat may be told anything: an open group, or somebody's own who may ask."""
+        """Whether this chat may be told anything: an open group, or somebody's own who may ask,
+        unless nothing reaches it any more."""
+        known = self._chats.get(address)
+        if known is not None and known.gone:
+            return False
         if self.kind(address.surface, address.chat_id) is not ChatKind.PRIVATE:
             return self.is_admitted(address)
         return self.find(address.surface, address.chat_id) is not None
@@ -73,7 +81,8 @@ class People:
             if each.surface == surface and (person := self.find(surface, each.user_id))
         }
         for at, chat in self._chats.items():
-            if at.surface == surface and chat.subscribed and chat.kind is not ChatKind.PRIVATE:
+            group = chat.subscribed and not chat.gone and chat.kind is not ChatKind.PRIVATE
+            if at.surface == surface and group:
                 found[at.chat_id] = Role.VIEWER
         return found
 

@@ -23,12 +23,15 @@ from engine.schedule import Schedule, last_due_between, next_due
 from handlers import COMMANDS
 from handlers.alerts import answer_scheduled
 from handlers.command import Context, Principal, PrincipalKind
+from handlers.dispatch import OUR_FAULT
 from handlers.reply import Reply, Text, Time, show
 
 # How often is looked whether something is due. Schedules are set to the minute.
 LOOK_S = 1.0
 # Later than this is late, and says so.
 LATE_MS = 120_000
+# For how long after its start a desk may be busy taking the candles that it missed.
+PATIENCE_MS = 10 * 60_000
 # What is kept of when schedules are next due; more than a desk has.
 KEPT = 256
 
@@ -58,7 +61,16 @@ class Scheduler:
                 continue
             due = last_due_between(schedule.cron, schedule.zone, since, now)
             assert due is not None
-            await self._answer(schedule, due, now)
+            if not self._must_wait(due, now):
+                await self._answer(schedule, due, now)
+
+    def _must_wait(self, due: int, now: int) -> bool:
+        """Whether a report would be of the wrong time: what was missed is answered once the
+        candles that were missed with it are taken, as far as that takes no long."""
+        if self._desk.runtime.busy:
+            return True
+        patient = now - self._desk.started_at < PATIENCE_MS
+        return now - due > LATE_MS and patient and not self._desk.market.caught_up
 
     async def _answer(self, schedule: Schedule, due: int, now: int) -> None:
         at = Address(schedule.surface, schedule.chat_id, schedule.thread_id)
@@ -71,7 +83,13 @@ class Scheduler:
             PrincipalKind.SCHEDULE, str(schedule.schedule_id), Role.VIEWER, schedule.created_by
         )
         context = Context(principal, "schedule", self._desk, COMMANDS, at)
-        answer = _headed(schedule, due, now, await answer_scheduled(context, schedule))
+        try:
+            said = await answer_scheduled(context, schedule)
+        except Exception:
+            # What failed is one report, which would fail again at each start.
+            log.exception("no report", schedule=schedule.schedule_id)
+            said = Reply(error=OUR_FAULT, badge=self._desk.badge)
+        answer = _headed(schedule, due, now, said)
         if schedule not in self._desk.view().schedules:
             # Somebody removed it meanwhile.
             return

@@ -42,6 +42,14 @@ class PlatformRefused(CountersignError):
         super().__init__(redact(said))
 
 
+class PartlySent(Unreachable):
+    """The first messages of a letter went out, a later one did not; wait for `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__("only part of it was sent")
+        self.seconds = seconds
+
+
 class BadMarkup(PlatformRefused):
     """The platform can't read the markup; as plain text it may."""
 

@@ -26,6 +26,7 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramUnauthorizedError,
 )
+from aiogram.methods import TelegramMethod
 from aiogram.types import (
     BotCommand,
     BotCommandScopeChat,
@@ -59,6 +60,7 @@ from bot.surface import (
     ChatGone,
     Draw,
     NotSent,
+    PartlySent,
     SurfaceEnded,
     Take,
     Throttled,
@@ -70,15 +72,21 @@ from engine.errors import CountersignError, Unreachable
 from engine.mail import Address, ChatKind
 from engine.people import Role
 from engine.ports import Clock
-from handlers.command import Principal, PrincipalKind
+from handlers import COMMANDS
+from handlers.command import Principal, PrincipalKind, find
 
 NAME = "telegram"
 # Always said: what is left out keeps the setting of whoever polled before.
 ALLOWED_UPDATES = ["message", "edited_message", "callback_query", "my_chat_member"]
 POLL_S = 25
+BATCH = 100
 # A poll that says nothing for longer is broken; a new connection is made.
 POLL_DEADLINE_S = 40
 SILENT_MS = 60_000
+# Refusals of the token in a row that are believed.
+REFUSALS = 3
+# Telegram has asked for hours; a wait of years is a broken gateway's.
+RETRY_AFTER_MAX_S = 3_600
 # A person waits for the answer.
 IDENTIFY_S = 10
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
@@ -89,8 +97,30 @@ GENERAL_TOPIC = "1"
 # Accounts of Telegram's own that speak for others: anonymous admins, channels, its service.
 SPEAKS_FOR_OTHERS = {1087968824, 136817688, 777000}
 REPLY_WITH = "Reply to this message with"
+# What Telegram says of chats to which nothing can be sent.
+CLOSED = (
+    "chat not found",
+    "upgraded to a supergroup",
+    "not enough rights",
+    "have no rights",
+    "CHAT_WRITE_FORBIDDEN",
+    "TOPIC_CLOSED",
+    "message thread not found",
+)
 
 log = structlog.get_logger()
+
+
+class _GetUpdates(TelegramMethod[list[dict[str, Any]]]):
+    """Updates as they come: one that aiogram can't read must not hide the others."""
+
+    __returning__ = list[dict[str, Any]]
+    __api_method__ = "getUpdates"
+
+    offset: int | None = None
+    limit: int
+    timeout: int
+    allowed_updates: list[str]
 
 
 class Telegram:
@@ -121,6 +151,7 @@ class Telegram:
         self._polled_at = 0
         self._conflicts = 0
         self._ended = False
+        self._failing = ""
         self._greeted = False
         self._menus: dict[str, Role] = {}
         self._without_menu: set[str] = set()
@@ -131,6 +162,8 @@ class Telegram:
         if self._conflicts >= CONFLICTS:
             return False, "another program polls for this bot"
         silent = self._clock.now() - self._polled_at
+        if self._failing:
+            return False, f"out of reach for {silent // 1000} s, trying again ({self._failing})"
         words = f"connected as @{self._me.username}, last poll {silent // 1000} s ago"
         return silent <= SILENT_MS, words
 
@@ -166,7 +199,11 @@ class Telegram:
                 await self._poll(take, tasks)
                 failures = 0
             except (TelegramUnauthorizedError, TelegramNotFound) as error:
-                return error.message
+                # A gateway may say so once by mistake; Telegram says it again.
+                failures += 1
+                if failures >= REFUSALS:
+                    return error.message
+                await self._pause(error, 0)
             except TelegramConflictError as error:
                 await self._in_conflict(error)
             except (AiogramError, Unreachable) as error:
@@ -187,12 +224,14 @@ class Telegram:
         be new.
         """
         was_silent = self._clock.now() - self._polled_at > SILENT_MS
-        came = await self._bot.get_updates(
+        poll = _GetUpdates(
             offset=self._offset,
+            limit=BATCH,
             timeout=0 if was_silent else POLL_S,
             allowed_updates=ALLOWED_UPDATES,
-            request_timeout=POLL_DEADLINE_S,
         )
+        came = await self._bot(poll, request_timeout=POLL_DEADLINE_S)
+        self._failing = ""
         if self._conflicts >= CONFLICTS:
             await self._trouble("Telegram is well again: nobody else polls for this bot.")
         self._conflicts = 0
@@ -200,19 +239,27 @@ class Telegram:
         if updates:
             await take(updates)
         if came:
-            self._offset = came[-1].update_id + 1
-        self._polled_at = self._clock.now()
+            self._offset = int(came[-1]["update_id"]) + 1
+        # Behind a full batch there may be more, and as old.
+        if len(came) < BATCH:
+            self._polled_at = self._clock.now()
 
-    def _read(self, came: TelegramUpdate, tasks: asyncio.TaskGroup) -> list[Update]:
+    def _read(self, raw: dict[str, Any], tasks: asyncio.TaskGroup) -> list[Update]:
         assert self._me is not None
+        try:
+            came = TelegramUpdate.model_validate(raw, context={"bot": self._bot})
+            update = read(came, self._me, self._polled_at)
+        except Exception as error:
+            # It would come again for ever, and nothing after it ever would. What is in it is
+            # somebody's, and no business of the log.
+            log.error(
+                "an update can't be read",
+                update=raw.get("update_id"),
+                error=type(error).__name__,
+            )
+            return []
         if came.my_chat_member is not None:
             tasks.create_task(self._joined(came))
-            return []
-        try:
-            update = read(came, self._me, self._polled_at)
-        except Exception:
-            # It would come again for ever, and nothing after it ever would.
-            log.exception("an update can't be read", update=came.update_id)
             return []
         if update is None:
             return []
@@ -223,10 +270,16 @@ class Telegram:
             tasks.create_task(self._acknowledge(came.callback_query))
             asked = pressed(came.callback_query.data or "")
             if asked is not None and asked.asks:
-                if self.admit(update):
+                if self._may_say(update):
                     tasks.create_task(self._ask_for(update, asked.asks))
                 return []
         return [update]
+
+    def _may_say(self, update: Update) -> bool:
+        """Whether whoever pressed may run the command that is to be completed."""
+        principal = self.admit(update)
+        found = find(COMMANDS, update.words)
+        return bool(principal and found and principal.role >= found[0].role)
 
     async def _acknowledge(self, query: CallbackQuery) -> None:
         """Stop the button's clock. Nothing depends on it, and it may be too late for it."""
@@ -256,8 +309,12 @@ class Telegram:
         """Stay only where an admin brought us."""
         change = came.my_chat_member
         assert change is not None
-        present = change.new_chat_member.status in ("member", "administrator", "restricted")
-        if change.chat.type == "private" or not present:
+        here = ("creator", "administrator", "member", "restricted")
+        arrived = (
+            change.new_chat_member.status in here and change.old_chat_member.status not in here
+        )
+        chat = Address(NAME, str(change.chat.id))
+        if change.chat.type == "private" or not arrived or self._people.is_admitted(chat):
             return
         person = self._people.find(NAME, str(change.from_user.id))
         if person is not None and person.role is Role.ADMIN:
@@ -282,7 +339,8 @@ class Telegram:
     async def _pause(self, error: Exception, failures: int) -> None:
         pause = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
         if isinstance(error, TelegramRetryAfter):
-            pause = error.retry_after
+            pause = min(error.retry_after, RETRY_AFTER_MAX_S)
+        self._failing = type(error).__name__
         log.warning("telegram can't be reached", error=str(error), pause_s=pause)
         # A connection that has gone quiet is not tried again: a new one is made.
         await self._bot.session.close()
@@ -291,23 +349,35 @@ class Telegram:
     # -- menus ---------------------------------------------------------------------------
 
     async def _refresh_menus(self) -> None:
-        """What each may do, as Telegram's list of commands, where that has changed."""
-        if not self._greeted:
-            strangers = [BotCommand(command="whoami", description="Your id, to give to the admin")]
-            await self._bot.set_my_commands(strangers, scope=BotCommandScopeDefault())
-            self._greeted = True
-        for chat_id, role in self._people.menus(NAME).items():
-            if self._menus.get(chat_id) is role:
-                continue
-            commands = [BotCommand(command=c, description=text) for c, text in menu(role)]
-            scope = BotCommandScopeChat(chat_id=int(chat_id))
-            self._menus[chat_id] = role
-            try:
-                await self._bot.set_my_commands(commands, scope=scope)
-            except (TelegramBadRequest, TelegramForbiddenError) as error:
-                # Somebody who has not written to the bot yet has no chat to put a menu in.
-                log.info("no menu in a chat", chat=chat_id, error=error.message)
-                self._without_menu.add(chat_id)
+        """What each may do, as Telegram's list of commands, where that has changed.
+
+        A menu that can't be put up now is tried with the next poll: it is no reason not to listen.
+        """
+        try:
+            if not self._greeted:
+                strangers = [
+                    BotCommand(command="whoami", description="Your id, to give to the admin")
+                ]
+                await self._bot.set_my_commands(strangers, scope=BotCommandScopeDefault())
+                self._greeted = True
+            for chat_id, role in self._people.menus(NAME).items():
+                if self._menus.get(chat_id) is not role:
+                    await self._put_up_menu(chat_id, role)
+                    self._menus[chat_id] = role
+        except TelegramUnauthorizedError:
+            raise
+        except AiogramError as error:
+            log.warning("menus are not up yet", error=str(error))
+
+    async def _put_up_menu(self, chat_id: str, role: Role) -> None:
+        commands = [BotCommand(command=name, description=text) for name, text in menu(role)]
+        scope = BotCommandScopeChat(chat_id=int(chat_id))
+        try:
+            await self._bot.set_my_commands(commands, scope=scope)
+        except (TelegramBadRequest, TelegramForbiddenError, TelegramMigrateToChat) as error:
+            # Somebody who has not written to the bot yet has no chat to put a menu in.
+            log.info("no menu in a chat", chat=chat_id, error=error.message)
+            self._without_menu.add(chat_id)
 
     # -- sending -------------------------------------------------------------------------
 
@@ -316,20 +386,40 @@ class Telegram:
             raise NotSent("Telegram is not listened to any more")
         reply = letter.shown
         messages = telegram_messages(reply, await self._draw(reply))
-        ids: list[str] = []
+        first, *others = messages
         try:
-            for place, message in enumerate(messages):
-                keyboard = await self._keyboard(address, message, letter)
-                edited = None
-                if letter.edit and not place:
-                    edited = await self._edit(address, letter.edit, message, keyboard, plain)
-                reply_to = letter.reply_to if not place else ""
-                ids.append(edited or await self._post(address, message, keyboard, reply_to, plain))
+            keyboard = await self._keyboard(address, first, letter)
+            edited = None
+            if letter.edit:
+                edited = await self._edit(address, letter.edit, first, keyboard, plain)
+            sent = edited or await self._post(address, first, keyboard, letter.reply_to, plain)
         except AiogramError as error:
-            if ids:
-                raise Unreachable(f"part of it was sent, then: {error}") from error
             raise _translated(error) from error
-        return ids[0]
+        for message in others:
+            await self._post_more(address, message, letter, plain)
+        return sent
+
+    async def _post_more(
+        self, address: Address, message: TelegramMessage, letter: Letter, plain: bool
+    ) -> None:
+        """Send a further message of a letter whose first one is out."""
+        try:
+            keyboard = await self._keyboard(address, message, letter)
+            await self._post(address, message, keyboard, "", plain)
+        except AiogramError as error:
+            match _translated(error):
+                case BadMarkup() if not plain:
+                    await self._post_more(address, message, letter, plain=True)
+                case BadMarkup() as reason:
+                    raise Undeliverable(str(reason)) from error
+                case Throttled(seconds=seconds):
+                    raise PartlySent(seconds) from error
+                case NotSent():
+                    raise PartlySent(0) from error
+                case reason:
+                    raise reason from error
+        except NotSent as error:
+            raise PartlySent(0) from error
 
     async def _keyboard(
         self, address: Address, message: TelegramMessage, letter: Letter
@@ -504,7 +594,8 @@ def _line(message: Message, me: User) -> str | None:
     if asked and asked.from_user and asked.from_user.id == me.id and not text.startswith("/"):
         command, _, question = (asked.text or "").partition("\n")
         if command.startswith("/") and question.startswith(REPLY_WITH):
-            return f"{command} {text}"
+            words = (word.rstrip(",") for word in text.split())
+            return " ".join([command, *words])
     private = message.chat.type == "private"
     if not text.startswith("/"):
         return text if private else None
@@ -582,7 +673,7 @@ def _translated(error: AiogramError) -> CountersignError:
     """What aiogram raises, by what is to be done about it."""
     match error:
         case TelegramRetryAfter():
-            return Throttled(error.retry_after)
+            return Throttled(min(error.retry_after, RETRY_AFTER_MAX_S))
         case TelegramMigrateToChat():
             return ChatGone(
                 f"the group became a supergroup; an admin says /subscribe there "
@@ -590,9 +681,9 @@ def _translated(error: AiogramError) -> CountersignError:
             )
         case TelegramForbiddenError():
             return ChatGone(error.message)
-        case TelegramUnauthorizedError():
+        case TelegramUnauthorizedError() | TelegramNotFound():
             return NotSent(error.message)
-        case TelegramBadRequest() | TelegramNotFound():
+        case TelegramBadRequest():
             return _bad_request(error.message)
         case TelegramEntityTooLarge():
             return Undeliverable(error.message)
@@ -608,6 +699,6 @@ def _translated(error: AiogramError) -> CountersignError:
 def _bad_request(message: str) -> CountersignError:
     if "can't parse entities" in message:
         return BadMarkup(message)
-    if "chat not found" in message or "upgraded to a supergroup" in message:
+    if any(reason in message for reason in CLOSED):
         return ChatGone(message)
     return Undeliverable(message)

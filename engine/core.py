@@ -124,7 +124,7 @@ class Core:
         desk.prices[symbol] = candle.close
         if desk.alerts and not event.ticked:
             effects += errands.price_alerts(
-                self._memory, symbol, candle.low, candle.high, closed_at
+                self._memory, symbol, candle.low, candle.high, closed_at, candle.ts
             )
         for slot in self._memory.slots.get(symbol, ()):
             self._memory.touch_slot(slot)
@@ -138,9 +138,12 @@ class Core:
     def _on_tick(self, event: PriceTicked) -> list[Effect]:
         desk = self._memory.desk
         desk.prices[event.symbol] = event.price
+        desk.told_until = max(desk.told_until, event.ts)
         if not desk.alerts:
             return []
-        return errands.price_alerts(self._memory, event.symbol, event.price, event.price, event.ts)
+        return errands.price_alerts(
+            self._memory, event.symbol, event.price, event.price, event.ts, event.ts
+        )
 
     def _on_bar(self, slot: Slot, bar: Candle, event: CandleClosed, effects: list[Effect]) -> None:
         ts = event.closed_at

@@ -50,10 +50,19 @@ def run(memory: Memory, errand: Errand, actor: str, ts: int) -> Outcome:
             return _remove_alert(memory, alert_id)
 
 
-def price_alerts(memory: Memory, symbol: str, low: float, high: float, ts: int) -> list[Effect]:
-    """Tell the alerts that a price between `low` and `high` meets, each once."""
+def price_alerts(
+    memory: Memory, symbol: str, low: float, high: float, ts: int, since: int
+) -> list[Effect]:
+    """Tell the alerts that a price between `low` and `high` meets, each once.
+
+    Prices from `since` (ms) on are meant: an alert that was set later may not have seen them.
+    """
     alerts = memory.desk.alerts
-    met = [alert for alert in alerts.values() if alert.symbol == symbol and alert.met(low, high)]
+    met = [
+        alert
+        for alert in alerts.values()
+        if alert.symbol == symbol and alert.created_at <= since and alert.met(low, high)
+    ]
     effects: list[Effect] = []
     for alert in met:
         del alerts[alert.alert_id]
@@ -138,7 +147,7 @@ def _add_alert(memory: Memory, errand: AddAlert, actor: str) -> Outcome:
         chat_id=at.chat_id,
         thread_id=at.thread_id,
         created_by=actor,
-        created_at=desk.market_time,
+        created_at=max(desk.market_time, desk.told_until),
     )
     price = desk.prices.get(errand.symbol)
     if price is not None and alert.met(price, price):

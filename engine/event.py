@@ -14,8 +14,8 @@ class CandleClosed:
     """A bar of the market's own timeframe closed at `closed_at`.
 
     `late` says that it comes long after that, as when a gap is filled: it is too old to open a
-    position on. `ticked` says that every price in it was told before, by `PriceTicked`: stops
-    and resting orders have met them already.
+    position on. `ticked` says that its prices were told before, the last of each second, by
+    `PriceTicked`: stops and resting orders have met them already.
 
     Not frozen: it is made once a bar, and a frozen dataclass costs three times as much.
     """

@@ -27,10 +27,14 @@ SEEN_EXECUTIONS = 20_000
 
 @dataclass(slots=True)
 class DeskState:
-    """What belongs to the desk as a whole. `cursors` is the open of the last candle taken."""
+    """What belongs to the desk as a whole.
+
+    `cursors` is the open of the last candle taken, `told_until` when the last price was told.
+    """
 
     candles: int = 0
     market_time: int = 0
+    told_until: int = 0
     market_ended: bool = False
     next_sample: int = 0
     decisions: int = 0

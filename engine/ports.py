@@ -11,7 +11,7 @@ from engine.effect import Cancel, Fact, Notice, Submit
 from engine.errors import BadSettings
 from engine.event import CandleClosed, Journaled, MarketEvent, PriceTicked
 from engine.instrument import Instrument
-from engine.mail import DeadLetter, Delivery, Offer, Received, WaitingDelivery
+from engine.mail import Address, DeadLetter, Delivery, Offer, Received, WaitingDelivery
 
 F = TypeVar("F", bound=Fact)
 
@@ -131,8 +131,8 @@ class Mail(Protocol):
 
     async def given_up(self, seqs: Sequence[int], error: str, ts: int) -> None: ...
 
-    async def first_of(self, surface: str, chat_id: str, topic: str) -> str | None:
-        """The id of the first message about a topic that arrived in a chat."""
+    async def first_of(self, address: Address, topic: str) -> str | None:
+        """The id of the first message about a topic that arrived in a place."""
         ...
 
     async def dead_letters(self, limit: int) -> list[DeadLetter]:

@@ -211,7 +211,7 @@ def schedulable(context: Context, line: str) -> str:
     if found is None:
         raise BadInput("command", line, "a command, as in report daily")
     target, rest = found
-    if target.kind is not Kind.READ or target.name == "wait":
+    if target.kind is not Kind.READ or target.name in ("wait", "schedule run"):
         raise BadInput("command", line, "a command that only looks, as report, status or chart")
     if target.role > Role.VIEWER:
         raise Refused(f"/{target.name} needs the role {target.role.word}; a schedule has none.")
@@ -268,6 +268,7 @@ async def schedule_run(context: Context, schedule: Number) -> Reply:
     """
     for each in context.desk.view().schedules:
         if each.schedule_id == schedule:
+            schedulable(context, each.command)
             return await answer_scheduled(context, each)
     known = ", ".join(str(each.schedule_id) for each in context.desk.view().schedules)
     raise BadInput("schedule", schedule, known or "none: nothing is scheduled")

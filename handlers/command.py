@@ -58,6 +58,11 @@ class Context:
     seal: Callable[[Callable[[], Reply]], Sealed] | None = None
 
     @property
+    def badge(self) -> str | None:
+        """Mode and market; somebody who may not use the desk is not told what it trades."""
+        return self.desk.badge if self.principal.role > Role.NOBODY else None
+
+    @property
     def actor(self) -> str:
         """Who this is in the audit: the door and the id, and the name where there is one."""
         name = self.principal.name

@@ -15,7 +15,6 @@ import structlog
 from engine.effect import Done, Result
 from engine.errors import CountersignError, Refused
 from engine.mail import Sealed, storable
-from engine.people import Role
 from engine.runtime import BUSY
 from handlers.command import Act, Command, Context, find, parse, parse_named
 from handlers.reply import Reply
@@ -24,6 +23,7 @@ from handlers.reply import Reply
 LINE_MAX = 4096
 # What of a command is kept in the audit.
 AUDIT_LINE_MAX = 200
+OUR_FAULT = "That did not work, and it is our fault. What happened is in the desk's log."
 # What of an unknown word is said back.
 WORD_SHOWN = 40
 
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 async def dispatch_line(context: Context, line: str) -> Reply:
     """Answer a typed line such as `/chart BTC 1h`; the slash may be left out."""
     if context.desk.runtime.busy:
-        return Reply(error=BUSY, badge=context.desk.badge)
+        return Reply(error=BUSY, badge=context.badge)
     line = storable(line)
     if len(line) > LINE_MAX:
         return _refuse(context, line, f"A command has at most {LINE_MAX} characters.")
@@ -53,7 +53,7 @@ async def dispatch_line(context: Context, line: str) -> Reply:
 async def dispatch_named(context: Context, name: str, texts: Mapping[str, str]) -> Reply:
     """Answer a command whose arguments come as texts by name, as from a form."""
     if context.desk.runtime.busy:
-        return Reply(error=BUSY, badge=context.desk.badge)
+        return Reply(error=BUSY, badge=context.badge)
     texts = {name: storable(text) for name, text in texts.items()}
     line = " ".join([f"/{storable(name)}", *(f"{key}={text}" for key, text in texts.items())])
     found = find(context.commands, name.split())
@@ -83,9 +83,7 @@ async def dispatch(context: Context, target: Command, arguments: dict[str, Any])
         log.error("command failed", command=line, error=str(error))
         return _refuse(context, line, f"That did not work: {error}")
     _audit(context, line, "done")
-    # Somebody who may not use the desk is not told what it trades.
-    badge = context.desk.badge if context.principal.role > Role.NOBODY else None
-    return replace(answer, badge=badge)
+    return replace(answer, badge=context.badge)
 
 
 async def _carry_out(context: Context, act: Act) -> Reply:
@@ -96,7 +94,7 @@ async def _carry_out(context: Context, act: Act) -> Reply:
 
 def _sealed(context: Context, act: Act, result: Result) -> Sealed:
     assert context.seal is not None
-    badge = context.desk.badge
+    badge = context.badge
 
     def answer() -> Reply:
         if isinstance(result, Done):
@@ -126,7 +124,7 @@ def _unknown(commands: Sequence[Command], words: Sequence[str]) -> str:
 
 def _refuse(context: Context, line: str, reason: str) -> Reply:
     _audit(context, line, f"refused: {reason}")
-    return Reply(error=reason, badge=context.desk.badge)
+    return Reply(error=reason, badge=context.badge)
 
 
 def _audit(context: Context, line: str, outcome: str) -> None:

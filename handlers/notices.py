@@ -66,7 +66,7 @@ def notice_reply(notice: Notice) -> Reply:
         case NoticeKind.PRICE_ALERT:
             return _alert(notice)
         case NoticeKind.TROUBLE:
-            return _told(f"{notice.text}", Button("Outbox", "/outbox"))
+            return _told(f"{notice.text}", Button("Health", "/health"))
 
 
 def _told(text: str, *buttons: Button) -> Reply:

@@ -191,18 +191,21 @@ async def wait(context: Context) -> Reply:
     """Wait until every candle is taken, then say how many there were.
 
     It returns when a replay has ended, or when a simulated market has caught up with the clock.
-    In a market of real time it returns at once.
+    In a market of real time it returns at once, and so it does in a chat, where others wait for
+    their answers.
 
     Example: /wait
     """
     desk = context.desk
-    await desk.runtime.until_caught_up()
+    if context.address is None:
+        await desk.runtime.until_caught_up()
     view = desk.view()
     fields: dict[str, Value] = {
         "candles": view.candles,
         "market_time": Time(view.market_time) if view.candles else None,
     }
-    return reply(Fields("Caught up", fields))
+    title = "Caught up" if desk.market.caught_up else "Not caught up yet"
+    return reply(Fields(title, fields))
 
 
 @command("outbox", role=Role.ADMIN)

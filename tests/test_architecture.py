@@ -242,6 +242,7 @@ OF_ONE_ANSWER = [
     "bot/console.py",
     "bot/courier.py",
     "bot/inbox.py",
+    "bot/schedule.py",
     "bot/telegram.py",
 ]
 

@@ -75,6 +75,11 @@ def stamp(value: object) -> int:
     return value
 
 
+# Amounts and prices have fewer digits before and behind the point; more is nonsense that takes
+# for ever to reckon with.
+DIGITS_MAX = 20
+
+
 def number(value: object) -> float:
     """A finite number, which Bybit always writes as a text."""
     found = float(text(value))
@@ -89,8 +94,16 @@ def decimal(value: object) -> Decimal:
         found = Decimal(text(value))
     except InvalidOperation:
         raise ValueError(f"{value!r:.200} is not a number") from None
-    if not found.is_finite():
-        raise ValueError(f"{value!r} is not a finite number")
+    if not found.is_finite() or (found and abs(found.adjusted()) > DIGITS_MAX):
+        raise ValueError(f"{value!r:.200} is not a number that can be real")
+    return found
+
+
+def rate(value: object) -> Decimal:
+    """A funding rate, as a fraction; one that takes all there is can't be real."""
+    found = decimal(value)
+    if abs(found) > 1:
+        raise ValueError(f"{value!r:.200} is not a funding rate")
     return found
 
 
@@ -137,11 +150,11 @@ def ticker(data: object) -> Ticker:
     def said(name: str) -> object:
         return None if row.get(name) == "" else row.get(name)
 
-    last, rate, at = said("lastPrice"), said("fundingRate"), said("nextFundingTime")
+    last, funding_rate, at = said("lastPrice"), said("fundingRate"), said("nextFundingTime")
     turnover = said("turnover24h")
     return Ticker(
         price=None if last is None else price(last),
-        funding_rate=None if rate is None else decimal(rate),
+        funding_rate=None if funding_rate is None else rate(funding_rate),
         funding_at=None if at is None else stamp(at),
         turnover=None if turnover is None else decimal(turnover),
     )
@@ -174,6 +187,4 @@ def _step(value: object) -> Decimal:
 def funding(rows: object) -> dict[int, Decimal]:
     """Settled rates, as fractions, by their stamps."""
     entries = map(fields, items(rows))
-    return {
-        stamp(row.get("fundingRateTimestamp")): decimal(row.get("fundingRate")) for row in entries
-    }
+    return {stamp(row.get("fundingRateTimestamp")): rate(row.get("fundingRate")) for row in entries}

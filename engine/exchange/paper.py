@@ -395,9 +395,11 @@ class PaperBook:
         assert position.side is not None
         side = position.side.sign
         # What came before an entry inside the bar is unknown: assume the worse half only.
+        inside = candle.ts < position.opened_at <= closed_at
+        intrabar = intrabar or (inside and position.opened_at < closed_at)
         target = 0.0 if intrabar else protection.target
         # A position opened inside the bar never saw its open.
-        opened = float(position.average_price or 0) if position.opened_at == closed_at else None
+        opened = float(position.average_price or 0) if inside else None
         touch = exits.touch(
             side,
             candle.open if opened is None else opened,

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.mail import DeadLetter, Delivery, Offer, Priority, Received, WaitingDelivery
+from engine.mail import Address, DeadLetter, Delivery, Offer, Priority, Received, WaitingDelivery
 from engine.store.database import Database
 from engine.store.tables import deliveries, inbox, offers, outbox
 
@@ -98,12 +98,13 @@ class SqlMail:
     async def given_up(self, seqs: Sequence[int], error: str, ts: int) -> None:
         await self._change(seqs, finished_at=ts, error=error)
 
-    async def first_of(self, surface: str, chat_id: str, topic: str) -> str | None:
+    async def first_of(self, address: Address, topic: str) -> str | None:
         query = (
             select(deliveries.c.message_id)
             .where(
-                deliveries.c.surface == surface,
-                deliveries.c.chat_id == chat_id,
+                deliveries.c.surface == address.surface,
+                deliveries.c.chat_id == address.chat_id,
+                deliveries.c.thread_id == address.thread_id,
                 deliveries.c.topic == topic,
                 deliveries.c.message_id.is_not(None),
             )

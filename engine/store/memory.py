@@ -9,7 +9,7 @@ from typing import Any, cast
 from engine.audit import AuditHead, AuditRow
 from engine.effect import Fact, Notice
 from engine.errors import Broken
-from engine.mail import DeadLetter, Delivery, Offer, Received, WaitingDelivery
+from engine.mail import Address, DeadLetter, Delivery, Offer, Received, WaitingDelivery
 from engine.ports import Commit, F, JournalRow, OutboxRow, StateRow
 from engine.store.sql import repeats
 from engine.store.tables import fact_table, notices
@@ -177,11 +177,12 @@ class MemoryMail:
         for row in self._open(seqs):
             row.finished_at, row.error = ts, error
 
-    async def first_of(self, surface: str, chat_id: str, topic: str) -> str | None:
-        place = (surface, chat_id, topic)
+    async def first_of(self, address: Address, topic: str) -> str | None:
+        place = (address.surface, address.chat_id, address.thread_id, topic)
         for row in self._rows.values():
             each = row.delivery
-            if (each.surface, each.chat_id, each.topic) == place and row.message_id is not None:
+            found = (each.surface, each.chat_id, each.thread_id, each.topic)
+            if found == place and row.message_id is not None:
                 return row.message_id
         return None
 

@@ -358,16 +358,17 @@ async def test_a_press_of_something_forged_is_acknowledged_and_does_nothing(scen
     assert scene.server.from_bot(card.chat) == [card]
 
 
-async def test_a_question_that_nobody_of_ours_would_ask_leads_nowhere(scene: Scene) -> None:
-    """Clients may send any data; what it makes the desk ask is answered by role all the same."""
-    store = MemoryStore()
-    async with scene.open_desk(store=store) as desk:
+@pytest.mark.parametrize(
+    "data", ["a:bot pause|<b>bot</b>", "a:alert BTC|buy everything now", "a:alert BTCUSDT|price"]
+)
+async def test_a_question_that_is_forged_or_above_ones_role_is_not_asked(
+    scene: Scene, data: str
+) -> None:
+    """Clients may send any data: the desk does not say their words as its own."""
+    async with scene.open_desk():
         group = await scene.open_group()
         card = scene.server.post(group, scene.server.bot, text="Card")
-        scene.server.press(scene.vera, card, "a:bot pause|<b>bot</b>")
-        question = await scene.told(group, "/bot pause")
-        answer = await scene.ask(scene.vera, BOT, group, reply_to=question)
-        assert desk.desk.view().bots[0].status == "active"
-
-    assert "<b>bot</b>" in (question.text or "")
-    assert "needs the role trader" in (answer.text or "")
+        before = len(scene.server.from_bot(group))
+        scene.server.press(scene.vera, card, data)
+        await scene.until_judged()
+        assert len(scene.server.from_bot(group)) == before

@@ -1,6 +1,7 @@
 """The desk on Discord, end to end: the real library, the local server, the rules of its API."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -783,10 +784,12 @@ async def test_commands_are_registered_where_discord_has_others(scene: Scene) ->
         pass
     assert scene.puts() == 2
 
-    market = LiveMarket({BTC: quiet(3)})
-    async with scene.open_desk(market):
-        pass
-    assert scene.puts() == 3
+
+async def test_what_is_registered_for_everybody_names_nothing_of_this_desk(scene: Scene) -> None:
+    async with scene.open_desk():
+        said = json.dumps(scene.server.world.commands[None])
+    assert BTC not in said
+    assert BOT not in said
 
 
 async def test_it_asks_for_no_privilege(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from engine.audit import Act, Chain
 from engine.effect import Notice, NoticeKind
 from engine.errors import Broken, LostLock
 from engine.instrument import MAJORS
-from engine.mail import Delivery, Offer, Priority, Received
+from engine.mail import Address, Delivery, Offer, Priority, Received
 from engine.ports import Commit, Mail, Store
 from engine.store.memory import MemoryStore
 from tests.contract.conftest import Opened
@@ -215,7 +215,7 @@ async def test_what_became_of_a_letter_stays(mail: Mail) -> None:
     await mail.arrived([one], "999", TS)
     await mail.given_up([two], "too long", TS)
     await mail.arrived([two], "101", TS)
-    assert await mail.first_of(*ANN, "t") == "100"
+    assert await mail.first_of(Address(*ANN), "t") == "100"
     assert [(each.seq, each.error) for each in await mail.dead_letters(9)] == [(two, "too long")]
     await mail.attempt([one, two], None)
     assert await mail.waiting_chats() == []
@@ -225,14 +225,14 @@ async def test_the_first_of_a_topic_is_the_first_that_arrived(mail: Mail) -> Non
     lost, first, second, other = await route(
         mail, *(letter(f"{n}", topic="trade 1") for n in range(3)), letter("x", topic="trade 2")
     )
-    assert await mail.first_of(*ANN, "trade 1") is None
+    assert await mail.first_of(Address(*ANN), "trade 1") is None
     await mail.arrived([second, other], "102", TS)
     await mail.arrived([first], "101", TS + 1)
     await mail.given_up([lost], "too long", TS)
-    assert await mail.first_of(*ANN, "trade 1") == "101"
-    assert await mail.first_of(*ANN, "trade 2") == "102"
-    assert await mail.first_of(*GROUP, "trade 1") is None
-    assert await mail.first_of(*ANN, "trade 3") is None
+    assert await mail.first_of(Address(*ANN), "trade 1") == "101"
+    assert await mail.first_of(Address(*ANN), "trade 2") == "102"
+    assert await mail.first_of(Address(*GROUP), "trade 1") is None
+    assert await mail.first_of(Address(*ANN), "trade 3") is None
 
 
 async def test_dead_letters_come_newest_first(mail: Mail) -> None:
@@ -303,7 +303,7 @@ async def test_what_is_done_is_forgotten_after_its_time(mail: Mail) -> None:
     await mail.prune(TS + 1)
     assert await mail.receive([came("a"), came("b")]) == {"a"}
     assert await mail.dead_letters(9) == []
-    assert [await mail.first_of(*ANN, topic) for topic in "ou"] == [None, "101"]
+    assert [await mail.first_of(Address(*ANN), topic) for topic in "ou"] == [None, "101"]
     assert [await mail.offered(each) is None for each in (gone, good)] == [True, False]
     assert not await mail.claim(gone, "ann")
 
@@ -332,7 +332,7 @@ async def test_all_of_it_is_there_after_a_restart(opened: Opened) -> None:
     assert await mail.receive([came("a"), came("b")]) == set()
     assert await keys(mail) == ["b"]
     assert [(row.seq, row.attempted_at) for row in await mail.waiting(*ANN, 9)] == [(two, TS)]
-    assert await mail.first_of(*ANN, "t") == "100"
+    assert await mail.first_of(Address(*ANN), "t") == "100"
     assert [each.seq for each in await mail.dead_letters(9)] == [three]
     assert not await mail.claim(used, "tom")
     assert await mail.claim(unused, "tom")
@@ -429,7 +429,7 @@ async def all_of(mail: Mail) -> list[Any]:
         await mail.unanswered(),
         set(await mail.waiting_chats()),
         [[(row.delivery, row.attempted_at) for row in rows] for rows in waiting],
-        [await mail.first_of(*chat, "t") for chat in (ANN, GROUP)],
+        [await mail.first_of(Address(*chat), "t") for chat in (ANN, GROUP)],
         [replace(each, seq=0) for each in await mail.dead_letters(100)],
     ]
 
