@@ -17,9 +17,10 @@ from engine.effect import NoticeKind
 from engine.ports import Store
 from engine.store.memory import MemoryStore
 from engine.store.sql import open_store
-from tests.chat.desks import DOT, ChatDesk, LiveMarket, busy_market
+from tests.chat.desks import DOT, ChatDesk, LiveMarket, busy_market, open_chat_desk
 from tests.chat.telegram_scene import Scene, eventually, open_scene
 from tests.handlers.desks import BOT, BTC, ETH, FALLING_TWICE, course, quiet
+from tests.servers.telegram import TelegramServer
 from tests.servers.telegram_chat import Chat, Menu, Message
 
 PAUSE = f"Pause {BOT}"
@@ -758,3 +759,21 @@ async def test_a_group_that_became_a_supergroup_has_to_be_opened_again(scene: Sc
             for each in scene.server.called("sendMessage")
             if each.params["chat_id"] == group.id and "resumed" in each.params["text"]
         ]
+
+
+async def test_an_update_that_can_not_be_read_hides_no_other(tmp_path: Path) -> None:
+    """Telegram may send what this program does not know yet."""
+    async with TelegramServer() as server:
+        ann = server.user("Ann")
+        chat = server.private(ann)
+        settings = {
+            "telegram_bot_token": server.token,
+            "telegram_api_base": server.base,
+            "telegram_admin_ids": str(ann.id),
+        }
+        async with open_chat_desk(tmp_path, **settings):
+            odd = {"message_id": 1, "date": 1, "chat": {"id": 5, "type": "private"}}
+            server.push({"message": {**odd, "forward_origin": {"type": "of the future"}}})
+            server.write(ann, chat, "/status")
+            await server.until(lambda: server.from_bot(chat))
+            assert "Status" in (server.from_bot(chat)[0].text or "")

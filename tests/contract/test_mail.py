@@ -235,6 +235,14 @@ async def test_the_first_of_a_topic_is_the_first_that_arrived(mail: Mail) -> Non
     assert await mail.first_of(Address(*ANN), "trade 3") is None
 
 
+async def test_each_topic_of_a_forum_has_a_first_message_of_its_own(mail: Mail) -> None:
+    there = [replace(letter("x", topic="t"), thread_id=thread) for thread in ("11", "22")]
+    for seq, message_id in zip(await route(mail, *there), ("101", "102"), strict=True):
+        await mail.arrived([seq], message_id, TS)
+    first = [await mail.first_of(Address(*ANN, thread), "t") for thread in ("11", "22", "33")]
+    assert first == ["101", "102", None]
+
+
 async def test_dead_letters_come_newest_first(mail: Mail) -> None:
     letters = [letter(f"{n}", ts=TS + n) for n in range(4)]
     seqs = await route(mail, *letters)

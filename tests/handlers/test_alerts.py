@@ -413,3 +413,10 @@ async def test_only_an_admin_in_a_chat_subscribes_it(line: str) -> None:
         assert "role admin" in await refusal(here.desk, line, Role.TRADER)
         assert "no chat to answer in" in await refusal(here.desk, line, in_chat=False)
         assert await here.desk.store.recent(Chat) == []
+
+
+@pytest.mark.parametrize("line", ["schedule run 1", "wait", "bot pause shortseller_001"])
+async def test_what_would_never_end_or_would_act_is_not_scheduled(line: str) -> None:
+    async with running() as here:
+        error = await refusal(here.desk, f"/schedule add 08:00 {line}")
+        assert "only looks" in error

@@ -163,3 +163,15 @@ def test_what_is_no_ticker_is_refused(data):
 def test_a_length_that_bybit_does_not_have_names_those_it_has():
     with pytest.raises(BadInput, match="1m, 3m, 5m, 15m"):
         parse.interval_name(45 * 60_000)
+
+
+@pytest.mark.parametrize("wild", ["1e30", "1e9999999", "-1e-99", "1e999999"])
+def test_a_number_that_can_not_be_real_is_nonsense_before_anybody_reckons_with_it(wild):
+    with pytest.raises(ValueError, match="real"):
+        parse.decimal(wild)
+
+
+@pytest.mark.parametrize("wild", ["1.5", "-2", "1e6"])
+def test_a_funding_rate_that_takes_all_there_is_is_nonsense(wild):
+    with pytest.raises(ValueError, match="funding rate"):
+        parse.ticker({"symbol": "BTCUSDT", "fundingRate": wild})

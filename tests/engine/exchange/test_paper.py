@@ -912,6 +912,15 @@ def test_a_bar_that_comes_after_later_prices_meets_nothing():
     assert told(play(book(), *late, bar(1, 100, low=90)))[1:] == []
 
 
+def test_a_bar_that_began_before_the_position_may_stop_it_but_reaches_no_target():
+    """What the bar did before is unknown: the worse half is assumed."""
+    entry = order(BUY, "1", ts=at(1), stop_loss=D(95), take_profit=D(110))
+    begun = [bar(0, 100), entry, tick(1.9, 100)]
+    assert told(play(book(), *begun, bar(1, 100, high=120)))[1:] == []
+    stopped = told(play(book(), *begun, bar(1, 90, high=100)))[1:]
+    assert stopped == [(2, SELL, D(1), D(95), D("0.095"), Reason.STOP_LOSS)]
+
+
 def test_funding_is_paid_once_whether_a_price_or_a_bar_comes_first():
     settled = FUNDING_EVERY_MS // BAR
     paper = book()
