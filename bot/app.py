@@ -90,6 +90,8 @@ class App:
             await asyncio.wait([trading, *surfaces], return_when=asyncio.FIRST_COMPLETED)
             runtime.stop()
             await trading
+            if self.history and not self.outbox.skipped:
+                await self.outbox.skip()
             await self.outbox.deliver()
             await self.chats.farewell()
         finally:

@@ -195,6 +195,9 @@ def open_chats(settings: Settings, desk: Desk, people: People, draw: Draw) -> Ch
             draw,
             desk,
         )
+    for name in surfaces:
+        if not people.audience([name]):
+            log.warning("this platform has no admin: nobody there is admitted", surface=name)
     desk.links.update({name: surface.condition for name, surface in surfaces.items()})
     courier = Courier(desk.store.mail, desk.clock, people, surfaces, lost)
     inbox = Inbox(desk, people, courier, surfaces)

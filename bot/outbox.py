@@ -59,6 +59,7 @@ class Outbox:
         self._badge = badge
         self._posted = posted
         self._delivering = asyncio.Lock()
+        self.skipped = False
         self._failed = False
         self._wake = asyncio.Event()
         self._wake.set()
@@ -97,10 +98,19 @@ class Outbox:
                 self._posted()
 
     async def skip(self) -> None:
-        """Mark what waits as delivered without telling anybody: news of the past."""
-        while rows := await self._store.undelivered(BATCH):
-            seqs = [row.seq for row in rows]
-            await self._store.mail.route(seqs, [], self._clock.now())
+        """Mark what waits as delivered without telling anybody: news of the past.
+
+        Only that the desk stops is news even then.
+        """
+        async with self._delivering:
+            while rows := await self._store.undelivered(BATCH):
+                stops = [row for row in rows if row.kind == NoticeKind.DESK_STOPPED]
+                deliveries = [delivery for row in stops for delivery in self._hand_over(row)]
+                seqs = [row.seq for row in rows]
+                await self._store.mail.route(seqs, deliveries, self._clock.now())
+                if deliveries:
+                    self._posted()
+        self.skipped = True
 
     def _hand_over(self, row: OutboxRow) -> list[Delivery]:
         try:
