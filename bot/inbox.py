@@ -136,13 +136,11 @@ class Inbox:
 
     def _queue(self, update: Update) -> None:
         queue = self._queues.setdefault((update.surface, update.address.chat_id), deque())
+        # What reduces risk is never dropped. It keeps its place: a pause after a resume must not
+        # come before it.
         target = _command(update)
-        if target is not None and target.always:
-            # What reduces risk waits for nothing else.
-            queue.appendleft(update)
-            self._wake.set()
-            return
-        if len(queue) >= WAITING_IN_CHAT:
+        always = target is not None and target.always
+        if len(queue) >= WAITING_IN_CHAT and not always:
             log.warning("too many commands wait in a chat", chat=update.address.chat_id)
             self._noted.append(update.key)
             return
