@@ -105,7 +105,7 @@ async def test_a_desk_in_trouble_tells_no_secret(chats: Chats) -> None:
     await telegram.back()
     await chats.until_connected(desk)
 
-    telegram.fault("getUpdates", 401)
+    telegram.fault("getUpdates", 401, times=3)
     telegram.push({"message": telegram.write(chats.ann, chats.chat, "/status").json()})
     await until(lambda: "Telegram is lost" in sent(chats), desk)
     await discord.gateway.close(4004)
