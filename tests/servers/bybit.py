@@ -195,7 +195,8 @@ class BybitServer:
 
     async def _fail(self, request: web.Request, fault: Fault) -> web.StreamResponse:
         if fault.hang:
-            await asyncio.sleep(30)
+            # Until whoever asked has left, or the server ends.
+            await asyncio.Event().wait()
         if fault.drop:
             request.transport.abort()
         body = fault.body
