@@ -1,12 +1,13 @@
-"""What the exchange says, booked: acceptances, executions and funding, each once.
+"""Orders and what the exchange says of them, booked: each once.
 
 Pure functions of the core's memory. They say what is to be stored and told, and decide nothing.
 """
 
 from dataclasses import replace
 
+from engine.audit import Act
 from engine.candle import HOUR_MS
-from engine.effect import Effect, Notice, NoticeKind, Notify, Record, Sample
+from engine.effect import Audit, Effect, Notice, NoticeKind, Notify, Record, Sample, Submit
 from engine.errors import Broken
 from engine.event import (
     Executed,
@@ -17,9 +18,18 @@ from engine.event import (
     StopMoved,
 )
 from engine.ledger import EquityPoint, Funding
-from engine.memory import Memory
-from engine.order import Execution, Fill, Order, client_order_id, decode_link_id
+from engine.memory import Memory, Slot
+from engine.order import (
+    Execution,
+    Fill,
+    Order,
+    Reason,
+    Side,
+    client_order_id,
+    decode_link_id,
+)
 from engine.position import Position, apply, round_trip
+from engine.signal import Action, Approved, Decision, Denied
 
 SAMPLE_EVERY_MS = HOUR_MS
 
@@ -39,6 +49,50 @@ def sample(memory: Memory, ts: int) -> list[Effect]:
     return [
         Sample(EquityPoint(account, due, state.ledger.balance, memory.equity(account)))
         for account, state in memory.accounts.items()
+    ]
+
+
+def decide(
+    memory: Memory,
+    slot: Slot,
+    action: Action,
+    side: Side,
+    reason: Reason,
+    price: float,
+    ts: int,
+    verdict: Approved | Denied,
+) -> Decision:
+    """The record of a decision, by whomever it was made."""
+    memory.desk.decisions += 1
+    refused = verdict if isinstance(verdict, Denied) else None
+    order = verdict.order if isinstance(verdict, Approved) else None
+    return Decision(
+        decision_id=memory.desk.decisions,
+        account=slot.bot.account,
+        bot_id=slot.bot.bot_id,
+        symbol=slot.symbol,
+        ts=ts,
+        action=action,
+        side=side,
+        reason=reason,
+        price=price,
+        approved=order is not None,
+        gate=refused.gate if refused else "",
+        detail=refused.detail if refused else "",
+        order_link_id=order.order_link_id if order else None,
+    )
+
+
+def intend(memory: Memory, approved: Approved) -> list[Effect]:
+    """Remember an order and have it sent, once that is stored."""
+    order = approved.order
+    memory.keep_order(order)
+    kind = "reduce" if order.reduce_only else "open"
+    detail = f"{kind} {order.side} {order.quantity} {order.symbol} {order.order_link_id}"
+    return [
+        Record(order),
+        Audit(Act(order.created_at, order.bot_id, "order", detail)),
+        Submit(order),
     ]
 
 
@@ -63,14 +117,17 @@ def rejected(memory: Memory, event: OrderRejected) -> list[Effect]:
         order=rejected,
         text=event.reason,
     )
-    return [_keep(memory, rejected), Notify(notice)]
+    told = _told_who_asked(memory, notice, rejected)
+    return [_keep(memory, rejected), Notify(notice), *told]
 
 
 def canceled(memory: Memory, event: OrderCanceled) -> list[Effect]:
     order = memory.accounts[event.account].orders.get(event.order_link_id)
     if order is None:
         return []
-    return [_keep(memory, order.canceled(event.ts, event.reason))]
+    canceled = order.canceled(event.ts, event.reason)
+    _forget_chat(memory, canceled)
+    return [_keep(memory, canceled)]
 
 
 def _keep(memory: Memory, order: Order) -> Record:
@@ -152,7 +209,28 @@ def _fill_notices(
         balance=memory.accounts[fill.account].ledger.balance,
         topic=_topic(fill, before),
     )
-    return [*effects, Notify(notice)]
+    return [*effects, Notify(notice), *_told_who_asked(memory, notice, order)]
+
+
+def _told_who_asked(memory: Memory, notice: Notice, order: Order | None) -> list[Effect]:
+    """The same for the chat where an order by hand was asked for, or the position it opened."""
+    state = memory.accounts[notice.account or ""]
+    entry = state.entries.get(notice.symbol or "")
+    asked_in = memory.desk.asked_in
+    orders = {each.order_link_id for each in (order, entry) if each is not None}
+    places = {asked_in[link_id] for link_id in orders if link_id in asked_in}
+    if notice.trade is not None and entry is not None:
+        asked_in.pop(entry.order_link_id, None)
+    if order is not None:
+        _forget_chat(memory, order)
+    return [Notify(replace(notice, address=at)) for at in sorted(places, key=str)]
+
+
+def _forget_chat(memory: Memory, order: Order) -> None:
+    """Nothing more is told of an order that is over; of a position, until it is closed."""
+    opened = order.filled_quantity and not order.reduce_only
+    if not order.is_open and not opened:
+        memory.desk.asked_in.pop(order.order_link_id, None)
 
 
 def _topic(fill: Fill, before: Position) -> str:

@@ -10,8 +10,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from engine import booking, errands, risk
-from engine.audit import Act
+from engine import access, approvals, booking, deciding, errands, risk
+from engine.audit import Act, AuditAnchor
 from engine.bot import Bot, BotRow
 from engine.candle import Candle
 from engine.effect import (
@@ -23,32 +23,45 @@ from engine.effect import (
     Notice,
     NoticeKind,
     Notify,
+    Outcome,
+    Proposed,
     Record,
     Result,
     Submit,
 )
+from engine.errors import Broken
 from engine.event import (
+    AnchorAudit,
     CandleClosed,
+    ClosePosition,
     CommandRun,
+    Decide,
     DeskHalted,
     DeskStarted,
     DeskStopped,
     Event,
     Executed,
     FundingSettled,
+    HaltDesk,
     Instructed,
+    Instruction,
     MarketEnded,
     MarketRemarked,
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
     PauseBot,
+    PeopleNamed,
+    PlaceOrder,
     PriceTicked,
     ResumeBot,
+    ResumeDesk,
     StopMoved,
+    TimePassed,
+    UseLinkCode,
 )
 from engine.instrument import Instrument
-from engine.memory import AccountState, Memory, Slot
+from engine.memory import AccountState, Memory, Policy, Slot
 from engine.order import (
     ZERO,
     Fill,
@@ -59,10 +72,12 @@ from engine.order import (
     client_order_id,
     order_link_id,
 )
+from engine.people import Asker
 from engine.ports import StateRow
 from engine.position import Position
+from engine.proposal import Proposal
 from engine.risk import EntryRequest
-from engine.signal import Action, Approved, Decision, Denied
+from engine.signal import Action, Approved, Denied
 from engine.strategies.exits import too_old
 from engine.strategies.kernel import REASONS, Signal
 from engine.view import CoreView, WhyView, core_view, why_view
@@ -82,9 +97,10 @@ class Core:
         interval: int,
         mode: str,
         market: str,
+        policy: Policy,
     ) -> None:
         self._mode = mode
-        self._memory = Memory(bots, instruments, interval, books=f"{mode}-{market}")
+        self._memory = Memory(bots, instruments, interval, f"{mode}-{market}", policy)
         self._handlers: dict[type[Any], Callable[[Any], list[Effect]]] = {
             OrderAccepted: partial(booking.accepted, self._memory),
             OrderRejected: partial(booking.rejected, self._memory),
@@ -99,6 +115,8 @@ class Core:
             DeskStarted: self._on_started,
             DeskStopped: self._on_stopped,
             DeskHalted: self._on_halted,
+            PeopleNamed: self._on_named,
+            TimePassed: self._on_time,
         }
 
     # -- the one door --------------------------------------------------------------------
@@ -116,12 +134,14 @@ class Core:
     def _on_candle(self, event: CandleClosed) -> list[Effect]:
         desk = self._memory.desk
         symbol, candle, closed_at = event.symbol, event.candle, event.closed_at
-        effects = booking.sample(self._memory, closed_at)
+        desk.begun = desk.begun or not event.late
+        effects = booking.sample(self._memory, closed_at) if desk.begun else []
         desk.candles += 1
         desk.market_time = closed_at
         desk.market_ended = False
         desk.cursors[symbol] = candle.ts
         desk.prices[symbol] = candle.close
+        desk.priced_at[symbol] = max(desk.priced_at.get(symbol, 0), closed_at)
         if desk.alerts and not event.ticked:
             effects += errands.price_alerts(
                 self._memory, symbol, candle.low, candle.high, closed_at, candle.ts
@@ -138,6 +158,7 @@ class Core:
     def _on_tick(self, event: PriceTicked) -> list[Effect]:
         desk = self._memory.desk
         desk.prices[event.symbol] = event.price
+        desk.priced_at[event.symbol] = max(desk.priced_at.get(event.symbol, 0), event.ts)
         desk.told_until = max(desk.told_until, event.ts)
         if not desk.alerts:
             return []
@@ -159,6 +180,9 @@ class Core:
     def _consider_entry(
         self, slot: Slot, signal: Signal, bar: Candle, event: CandleClosed, effects: list[Effect]
     ) -> None:
+        if not self._memory.desk.begun:
+            # Candles of before these books were opened only warm the strategies up.
+            return
         ts = event.closed_at
         side = Side.BUY if signal.entry > 0 else Side.SELL
         reason = REASONS[int(signal.reason)]
@@ -171,12 +195,19 @@ class Core:
             order = self._entry_order(slot, side, reason, bar.close, request.quantity, ts)
             verdict = Approved(order)
         effects.append(
-            Record(self._decision(slot, Action.ENTRY, side, reason, bar.close, ts, verdict))
+            Record(
+                booking.decide(
+                    self._memory, slot, Action.ENTRY, side, reason, bar.close, ts, verdict
+                )
+            )
         )
         if isinstance(verdict, Approved):
-            self._submit(verdict, effects)
+            effects += booking.intend(self._memory, verdict)
 
     def _consider_exit(self, slot: Slot, signal: Signal, ts: int, effects: list[Effect]) -> None:
+        if self._memory.is_by_hand(slot):
+            # Whoever opened it closes it; its stop and target stand at the exchange.
+            return
         if too_old(slot.exits, slot.opened_at, ts):
             reason = Reason.TIME_EXIT
         elif signal.exit and ts >= slot.cooldown_until:
@@ -193,8 +224,8 @@ class Core:
             self._order(slot, side, reason, abs(position.quantity), ts), reduce_only=True
         )
         verdict = Approved(order)
-        effects.append(Record(self._decision(slot, Action.EXIT, side, reason, price, ts, verdict)))
-        self._submit(verdict, effects)
+        decision = booking.decide(self._memory, slot, Action.EXIT, side, reason, price, ts, verdict)
+        effects += [Record(decision), *booking.intend(self._memory, verdict)]
 
     def _entry_request(self, slot: Slot, bar: Candle, ts: int, late: bool = False) -> EntryRequest:
         bot = slot.bot
@@ -207,7 +238,7 @@ class Core:
             sizing=bot.strategy.sizing,
             equity=memory.equity(bot.account),
             free_margin=memory.free_margin(bot.account),
-            halted=self._memory.desk.halted,
+            halted=self._memory.desk.why_halted,
             paused=bot.bot_id in self._memory.desk.paused,
             bars=slot.kernel.bars,
             bars_needed=bot.strategy.bars,
@@ -252,78 +283,91 @@ class Core:
             updated_at=ts,
         )
 
-    def _decision(
-        self,
-        slot: Slot,
-        action: Action,
-        side: Side,
-        reason: Reason,
-        price: float,
-        ts: int,
-        verdict: Approved | Denied,
-    ) -> Decision:
-        self._memory.desk.decisions += 1
-        refused = verdict if isinstance(verdict, Denied) else None
-        order = verdict.order if isinstance(verdict, Approved) else None
-        return Decision(
-            decision_id=self._memory.desk.decisions,
-            account=slot.bot.account,
-            bot_id=slot.bot.bot_id,
-            symbol=slot.symbol,
-            ts=ts,
-            action=action,
-            side=side,
-            reason=reason,
-            price=price,
-            approved=order is not None,
-            gate=refused.gate if refused else "",
-            detail=refused.detail if refused else "",
-            order_link_id=order.order_link_id if order else None,
-        )
-
-    def _submit(self, approved: Approved, effects: list[Effect]) -> None:
-        order = approved.order
-        self._memory.keep_order(order)
-        kind = "reduce" if order.reduce_only else "open"
-        detail = f"{kind} {order.side} {order.quantity} {order.symbol} {order.order_link_id}"
-        effects.append(Record(order))
-        effects.append(Audit(Act(order.created_at, order.bot_id, "order", detail)))
-        effects.append(Submit(order))
-
     # -- what people say -----------------------------------------------------------------
 
     def _on_instructed(self, event: Instructed) -> list[Effect]:
-        match event.instruction:
-            case PauseBot(bot_id):
-                return self._set_paused(event, bot_id, True)
-            case ResumeBot(bot_id):
-                return self._set_paused(event, bot_id, False)
-            case errand:
-                result, effects = errands.run(self._memory, errand, event.actor, event.ts)
-                said = result.text if isinstance(result, Done) else result.reason
-                return [*self._answer(event, result, said), *effects]
+        result, effects = approvals.take(
+            self._memory, event.instruction, event.asker, event.ts, self._perform
+        )
+        act = Act(event.ts, event.asker.actor, type(event.instruction).__name__, _said(result))
+        return [Audit(act), Answer(event.request_id, result), *effects]
 
-    def _set_paused(self, event: Instructed, bot_id: str, paused: bool) -> list[Effect]:
+    def _perform(self, instruction: Instruction, asker: Asker, ts: int) -> Outcome:
+        """Carry out an instruction that needs nobody's word, or has it."""
+        memory = self._memory
+        match instruction:
+            case PauseBot(bot_id):
+                return self._set_paused(bot_id, True, asker, ts)
+            case ResumeBot(bot_id):
+                return self._set_paused(bot_id, False, asker, ts)
+            case HaltDesk(reason):
+                return self._halt(reason, asker, ts)
+            case ResumeDesk():
+                return self._resume(asker, ts)
+            case UseLinkCode():
+                return self._link(instruction, asker, ts)
+            case AnchorAudit(seq, mac):
+                text = f"{seq}:{mac}"
+                anchor = AuditAnchor(seq, mac, ts)
+                notice = Notice(NoticeKind.AUDIT_ANCHOR, ts, text=text)
+                return Done(f"The audit's end is posted: {text}"), [Record(anchor), Notify(notice)]
+            case PlaceOrder() | ClosePosition() | Decide():
+                raise Broken(f"{type(instruction).__name__} is not carried out this way")
+            case _ if isinstance(instruction, access.Errand):
+                return access.run(memory, instruction, asker, ts)
+            case _:
+                return errands.run(memory, instruction, asker.actor, ts)
+
+    def _set_paused(self, bot_id: str, paused: bool, asker: Asker, ts: int) -> Outcome:
         word = "paused" if paused else "resumed"
         if bot_id not in self._memory.bots:
-            return self._answer(event, NotDone(f"There is no bot {bot_id!r}."), f"{word} {bot_id}")
+            return NotDone(f"There is no bot {bot_id!r}."), []
         if (bot_id in self._memory.desk.paused) == paused:
             state = "already paused" if paused else "already running"
-            return self._answer(event, Done(f"{bot_id} is {state}."), f"{word} {bot_id}: {state}")
+            return Done(f"{bot_id} is {state}."), []
         if paused:
             self._memory.desk.paused.append(bot_id)
         else:
             self._memory.desk.paused.remove(bot_id)
         kind = NoticeKind.BOT_PAUSED if paused else NoticeKind.BOT_RESUMED
-        return [
-            *self._answer(event, Done(f"{bot_id} is {word}."), f"{word} {bot_id}"),
+        halted = not paused and self._memory.desk.why_halted
+        more = " The desk is halted: nothing is opened until /resume." if halted else ""
+        return Done(f"{bot_id} is {word}.{more}"), [
             Record(self._bot_row(self._memory.bots[bot_id])),
-            Notify(Notice(kind, event.ts, bot_id=bot_id, text=event.actor)),
+            Notify(Notice(kind, ts, bot_id=bot_id, text=asker.actor)),
         ]
 
-    def _answer(self, event: Instructed, result: Result, detail: str) -> list[Effect]:
-        act = Act(event.ts, event.actor, type(event.instruction).__name__, detail)
-        return [Audit(act), Answer(event.request_id, result)]
+    def _halt(self, reason: str, asker: Asker, ts: int) -> Outcome:
+        desk = self._memory.desk
+        said = f"{asker.called} halted the desk meanwhile"
+        voided = deciding.void_waiting(self._memory, ResumeDesk(), said, ts)
+        if desk.halted_by:
+            return Done(f"The desk is halted already, {desk.halted_by}."), voided
+        desk.halted_by = f"by {asker.called}: {reason}" if reason else f"by {asker.called}"
+        text = "Halted: no position is opened. Stops, targets and exits of open ones go on."
+        notice = Notice(NoticeKind.DESK_HALTED, ts, actor=asker.called, text=reason or None)
+        return Done(text), [*voided, Notify(notice)]
+
+    def _resume(self, asker: Asker, ts: int) -> Outcome:
+        desk = self._memory.desk
+        desk.halted = desk.halted_by = ""
+        notice = Notice(NoticeKind.DESK_RESUMED, ts, actor=asker.called)
+        return Done("Trading is on again."), [Notify(notice)]
+
+    def _link(self, instruction: UseLinkCode, asker: Asker, ts: int) -> Outcome:
+        """Two accounts that were two people's become one human's: their words count once."""
+        before = access.owner_of(self._memory, asker)
+        result, effects = access.run(self._memory, instruction, asker, ts)
+        if before and isinstance(result, Done):
+            effects = [*effects, *deciding.void_those_of(self._memory, [before], ts)]
+        return result, effects
+
+    def _on_named(self, event: PeopleNamed) -> list[Effect]:
+        return access.named(self._memory, event)
+
+    def _on_time(self, event: TimePassed) -> list[Effect]:
+        effects = deciding.watch_clock(self._memory, event.ts)
+        return [*effects, *deciding.pass_time(self._memory, event.ts, self._perform)]
 
     def _on_command(self, event: CommandRun) -> list[Effect]:
         return [Audit(Act(event.ts, event.actor, "command", f"{event.command}: {event.outcome}"))]
@@ -384,6 +428,10 @@ class Core:
         """Take back the memory that an earlier process stored, and the executions it saw."""
         self._memory.restore(states, executed)
 
+    def recall(self, proposals: Iterable[Proposal]) -> None:
+        """Take back how the last proposals ended, for telling whoever decides late."""
+        self._memory.recall(proposals)
+
     def unfinished(self) -> list[Submit]:
         """Orders that were stored but not known to be received, oldest first."""
         return [Submit(order) for order in self._memory.unfinished()]
@@ -401,8 +449,25 @@ class Core:
         """The open (ms) of the last candle taken, per symbol."""
         return dict(self._memory.desk.cursors)
 
+    @property
+    def wakes_at(self) -> int | None:
+        """When the core wants to be told that time has passed (UTC ms); None for never."""
+        return deciding.wakes_at(self._memory)
+
     def view(self) -> CoreView:
         return core_view(self._memory)
+
+    def preview(self, instruction: Instruction, asker: Asker, ts: int) -> Proposal:
+        """What an instruction would do and cost, with nothing remembered. Raises Refused."""
+        return approvals.preview(self._memory, instruction, asker, ts)
+
+    def ended(self, proposal_id: int) -> Proposal | None:
+        """A proposal that ended lately."""
+        return self._memory.ended.get(proposal_id)
+
+    def enrollment(self, principal_id: str, ts: int) -> str | None:
+        """The otpauth URI of somebody's enrollment while it waits for its first code."""
+        return access.enrollment(self._memory, principal_id, ts)
 
     def why(self, symbol: str) -> list[WhyView]:
         """What each bot on `symbol` thinks of it, and what the gates would say now."""
@@ -414,6 +479,17 @@ class Core:
             for slot in self._memory.slots.get(symbol, ())
             if slot.last_bar is not None
         ]
+
+
+def _said(result: Result) -> str:
+    """An outcome in words, for the audit."""
+    match result:
+        case Done(text, audited):
+            return audited or text
+        case NotDone(reason):
+            return f"refused: {reason}"
+        case Proposed(proposal):
+            return f"proposal {proposal.proposal_id}: {proposal.title}"
 
 
 def _level(rules: Instrument, price: float, fraction: float) -> Decimal | None:

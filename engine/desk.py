@@ -1,19 +1,24 @@
 """The desk as commands see it: what it is, how it stands, what is stored, and how to ask it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.candle import Candle
-from engine.effect import Done, NotDone
+from engine.effect import Done, NotDone, Proposed
 from engine.errors import Refused
 from engine.event import Instruction
 from engine.instrument import Instrument
+from engine.pace import Paces
+from engine.people import Asker
 from engine.ports import Clock, F, Market, Store
+from engine.proposal import Proposal
 from engine.runtime import Runtime, Seal
 from engine.view import CoreView, WhyView
 
 # Whether a connection is well, and how it is in words.
 Link = Callable[[], tuple[bool, str]]
+# A part of the settings: named values, or things that have such, each alike.
+Section = Mapping[str, str] | Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,8 @@ class Desk:
 
     `remarks` are sentences a person should know before believing a number: what was wrong with
     the candles, what is assumed, what of the settings does not take effect. `links` are what
-    connects the desk to people, by name, each telling how it is.
+    connects the desk to people, by name, each telling how it is. `settings` are those in force,
+    by section, without secrets; `rates` how often each may say what.
     """
 
     mode: str
@@ -32,6 +38,8 @@ class Desk:
     store: Store
     market: Market
     clock: Clock
+    settings: Mapping[str, Section]
+    rates: Paces
     remarks: tuple[str, ...] = ()
     links: dict[str, Link] = field(default_factory=dict)
 
@@ -68,13 +76,31 @@ class Desk:
         """The last bars of `interval` ms that the desk has seen closed, oldest first."""
         return await self.market.history(symbol, interval, self.view().market_time, limit)
 
-    async def ask(self, instruction: Instruction, actor: str, seal: Seal | None = None) -> str:
-        """Have an instruction carried out; the sentence that says so. Raises Refused."""
-        match await self.runtime.ask(instruction, actor, seal):
-            case Done(text):
-                return text
-            case NotDone(reason):
-                raise Refused(reason)
+    async def ask(
+        self, instruction: Instruction, asker: Asker, seal: Seal | None = None
+    ) -> Done | Proposed:
+        """Have an instruction carried out, or made a proposal. Raises Refused."""
+        result = await self.runtime.ask(instruction, asker, seal)
+        if isinstance(result, NotDone):
+            raise Refused(result.reason)
+        return result
+
+    def preview(self, instruction: Instruction, asker: Asker) -> Proposal:
+        """What an instruction would do and cost; nothing is changed. Raises Refused."""
+        return self.runtime.preview(instruction, asker)
+
+    def enrollment(self, principal_id: str) -> str | None:
+        """The otpauth URI of somebody's enrollment while it waits for its first code."""
+        return self.runtime.enrollment(principal_id)
+
+    async def proposal(self, proposal_id: int) -> Proposal | None:
+        """A proposal as it stands now, whether it waits or ended long ago."""
+        for each in self.view().proposals:
+            if each.proposal_id == proposal_id:
+                return each
+        if found := self.runtime.ended(proposal_id):
+            return found
+        return await self.store.proposal(proposal_id)
 
     async def recent(
         self,

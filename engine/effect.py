@@ -5,7 +5,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from engine.alert import Alert
-from engine.audit import Act
+from engine.audit import Act, AuditAnchor
 from engine.bot import BotRow
 from engine.instrument import Instrument
 from engine.ledger import EquityPoint, Funding
@@ -13,6 +13,7 @@ from engine.mail import Address, Chat
 from engine.order import Fill, Order
 from engine.people import Identity, Person
 from engine.position import Position, Trade
+from engine.proposal import Proposal, Vote
 from engine.schedule import Schedule
 from engine.signal import Decision
 
@@ -31,6 +32,9 @@ Fact = (
     | Chat
     | Schedule
     | Alert
+    | Proposal
+    | Vote
+    | AuditAnchor
 )
 
 
@@ -78,6 +82,12 @@ class NoticeKind(StrEnum):
     MARKET_REMARK = "market_remark"
     PRICE_ALERT = "price_alert"
     TROUBLE = "trouble"
+    DESK_RESUMED = "desk_resumed"
+    PROPOSED = "proposed"
+    PROPOSAL_CHANGED = "proposal_changed"
+    PROPOSAL_ENDED = "proposal_ended"
+    SECURITY = "security"
+    AUDIT_ANCHOR = "audit_anchor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +96,7 @@ class Notice:
 
     Only the fields that the kind calls for are set. Money is in quote currency. Notices of one
     `topic` belong together, as one trade's do; one with an `address` is for that chat alone.
+    `actor` is what people call whoever did it, where a person did.
     """
 
     kind: NoticeKind
@@ -101,6 +112,8 @@ class Notice:
     topic: str | None = None
     alert: Alert | None = None
     address: Address | None = None
+    proposal: Proposal | None = None
+    actor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +128,10 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """An instruction took effect."""
+    """An instruction took effect. `audited` stands in the audit where the words are a secret."""
 
     text: str
+    audited: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +141,14 @@ class NotDone:
     reason: str
 
 
-Result = Done | NotDone
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """An instruction waits for a human's countersign."""
+
+    proposal: Proposal
+
+
+Result = Done | NotDone | Proposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +160,5 @@ class Answer:
 
 
 Effect = Record | Sample | Submit | Cancel | Notify | Audit | Answer
+# What became of an instruction, and what it calls for.
+Outcome = tuple[Result, list[Effect]]

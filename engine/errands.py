@@ -6,7 +6,7 @@ Pure functions of the core's memory, like `booking`.
 from dataclasses import replace
 
 from engine.alert import Alert
-from engine.effect import Done, Effect, NotDone, Notice, NoticeKind, Notify, Record, Result
+from engine.effect import Done, Effect, NotDone, Notice, NoticeKind, Notify, Outcome, Record
 from engine.event import (
     AddAlert,
     AddSchedule,
@@ -28,7 +28,6 @@ PRICE_DECIMALS_MAX = 12
 Errand = (
     PutChat | ReportTrouble | AddSchedule | RemoveSchedule | ScheduleRan | AddAlert | RemoveAlert
 )
-Outcome = tuple[Result, list[Effect]]
 
 
 def run(memory: Memory, errand: Errand, actor: str, ts: int) -> Outcome:

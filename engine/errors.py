@@ -9,6 +9,9 @@ CountersignError
      `- LostLock     another process trades this account now
 """
 
+# What of a value is said back: more is a flood, and nobody reads it.
+SAID_BACK_MAX = 40
+
 
 class CountersignError(Exception):
     """Base of all errors raised on purpose."""
@@ -22,7 +25,10 @@ class BadInput(Refused):
     """A value that is not allowed: names the field, the value and what is allowed."""
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
-        super().__init__(f"{field}: {value!r} is not valid. Allowed: {allowed}.")
+        said = value
+        if isinstance(value, str) and len(value) > SAID_BACK_MAX:
+            said = f"{value[:SAID_BACK_MAX]}…"
+        super().__init__(f"{field}: {said!r} is not valid. Allowed: {allowed}.")
         self.field = field
         self.value = value
         self.allowed = allowed

@@ -1,12 +1,21 @@
 """What can happen: everything the core is ever told, in the past tense."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Annotated
+
+from pydantic import Field
 
 from engine.alert import Direction
 from engine.candle import Candle
 from engine.mail import Address, Chat
-from engine.order import Execution
+from engine.order import Execution, Side
+from engine.people import Asker, Human, Identity, Person, Role
+from engine.proposal import Way
+
+# A code or one-time word that somebody typed: it is checked, and kept nowhere.
+Secret = Annotated[str, Field(exclude=True)]
 
 
 @dataclass(slots=True)
@@ -173,9 +182,149 @@ class RemoveAlert:
     alert_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class HaltDesk:
+    """No new positions, until somebody resumes it; open ones are still managed."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeDesk:
+    """Let the desk open positions again, whatever halted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """Open a position for `value` of quote currency at the market, for a bot's account.
+
+    `stop_loss` and `take_profit` are prices; None means those of the bot's strategy.
+    """
+
+    bot_id: str
+    symbol: str
+    side: Side
+    value: Decimal
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePosition:
+    """Close `fraction` (0 to 1) of what a bot holds of a symbol, at the market."""
+
+    bot_id: str
+    symbol: str
+    fraction: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class SetRole:
+    """Give somebody a role, within scopes (words separated by spaces; empty: everywhere).
+
+    Who is not known yet is named by an account of theirs, `surface` and `user_id`.
+    """
+
+    principal_id: str
+    name: str
+    role: Role
+    scopes: str = ""
+    surface: str = ""
+    user_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeLinkCode:
+    """A one-time word by which another account of the asker's can be linked."""
+
+
+@dataclass(frozen=True, slots=True)
+class UseLinkCode:
+    """Make the asking account one of whoever the one-time word was given to."""
+
+    code: Secret = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BeginEnrollment:
+    """Start to prove oneself with an authenticator's codes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmEnrollment:
+    """The first code: from now on they are asked for."""
+
+    code: Secret = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndEnrollment:
+    """Ask somebody for no codes any more, say because their phone is lost."""
+
+    principal_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSession:
+    """Let the asker act for a while, by a code."""
+
+    code: Secret = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LockPerson:
+    """Somebody may only look from now on, until they unlock with a code or an admin lets them."""
+
+    principal_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockPerson:
+    principal_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorAudit:
+    """Tell the admins where the audit ends, so that a later cut shows."""
+
+    seq: int
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """A human's word on a proposal. `phrase` is as typed, `code` an authenticator's.
+
+    `digest` is what the pressed card was bound to, empty where nothing was pressed.
+    """
+
+    by: Human
+    proposal_id: int
+    approves: bool
+    way: Way
+    phrase: Secret = ""
+    code: Secret = ""
+    digest: str = ""
+
+
 Instruction = (
     PauseBot
     | ResumeBot
+    | HaltDesk
+    | ResumeDesk
+    | PlaceOrder
+    | ClosePosition
+    | SetRole
+    | MakeLinkCode
+    | UseLinkCode
+    | BeginEnrollment
+    | ConfirmEnrollment
+    | EndEnrollment
+    | OpenSession
+    | LockPerson
+    | UnlockPerson
+    | AnchorAudit
+    | Decide
     | PutChat
     | ReportTrouble
     | AddSchedule
@@ -191,7 +340,7 @@ class Instructed:
     """Somebody asks for a change; the answer carries `request_id`."""
 
     instruction: Instruction
-    actor: str
+    asker: Asker
     request_id: int
     ts: int
 
@@ -221,6 +370,22 @@ class DeskStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class PeopleNamed:
+    """Whom the settings name, and their accounts, as this process read them."""
+
+    people: Sequence[Person]
+    identities: Sequence[Identity]
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """The wall clock reached a moment that the core had asked to be told of."""
+
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeskHalted:
     """Something is wrong enough that no position may be opened until a person looked."""
 
@@ -243,6 +408,8 @@ Journaled = (
     | DeskStarted
     | DeskStopped
     | DeskHalted
+    | PeopleNamed
+    | TimePassed
 )
 MarketEvent = CandleClosed | PriceTicked
 Event = MarketEvent | Journaled

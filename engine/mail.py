@@ -74,6 +74,10 @@ class Delivery:
     topic: str
     body: str
 
+    @property
+    def address(self) -> Address:
+        return Address(self.surface, self.chat_id, self.thread_id)
+
 
 @dataclass(frozen=True, slots=True)
 class WaitingDelivery:
@@ -85,6 +89,20 @@ class WaitingDelivery:
     seq: int
     delivery: Delivery
     attempted_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A message about a topic: in its chat since `ts` (UTC ms), or still on its way there.
+
+    The platform's id of it is empty while it is on its way.
+    """
+
+    seq: int
+    address: Address
+    topic: str
+    message_id: str
+    ts: int
 
 
 @dataclass(frozen=True, slots=True)

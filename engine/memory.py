@@ -3,6 +3,7 @@
 Pure like the core: it only keeps and adds up. A restart gives it back to the last digit.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +16,20 @@ from engine.bot import Bot, BotStatus
 from engine.candle import Aggregator, Candle
 from engine.instrument import Instrument, exact
 from engine.ledger import Ledger
-from engine.order import ZERO, Fill, Order
+from engine.mail import Address
+from engine.order import ZERO, Fill, Order, Reason
+from engine.people import Identity, Person
 from engine.ports import StateRow, stored
 from engine.position import Position
+from engine.proposal import Proposal, Vote
 from engine.schedule import Schedule
 
 STATE_VERSION = 1
 # Executions remembered for telling repeats; an exchange repeats itself within minutes.
 SEEN_EXECUTIONS = 20_000
+# Ended proposals remembered for telling whoever presses late; the store keeps them all.
+ENDED_PROPOSALS = 200
+OFFICE_KEY = "office"
 
 
 @dataclass(slots=True)
@@ -30,8 +37,12 @@ class DeskState:
     """What belongs to the desk as a whole.
 
     `cursors` is the open of the last candle taken, `told_until` when the last price was told.
+    `halted` is what a process found wrong, `halted_by` what a person said; both stop entries.
+    `priced_at` is market time; `asked_in` is where an order by hand was asked for, by its link id.
+    `begun` tells that a candle came in time: those before it are of a past without this desk.
     """
 
+    begun: bool = False
     candles: int = 0
     market_time: int = 0
     told_until: int = 0
@@ -40,14 +51,86 @@ class DeskState:
     decisions: int = 0
     trades: int = 0
     halted: str = ""
+    halted_by: str = ""
     paused: list[str] = field(default_factory=list)
     cursors: dict[str, int] = field(default_factory=dict)
     prices: dict[str, float] = field(default_factory=dict)
+    priced_at: dict[str, int] = field(default_factory=dict)
+    asked_in: dict[str, Address] = field(default_factory=dict)
     sequences: dict[str, tuple[int, int]] = field(default_factory=dict)
     schedules: dict[int, Schedule] = field(default_factory=dict)
     schedules_made: int = 0
     alerts: dict[int, Alert] = field(default_factory=dict)
     alerts_made: int = 0
+
+    @property
+    def why_halted(self) -> str:
+        """Why no position may be opened; empty while some may."""
+        return "; ".join(filter(None, (self.halted_by, self.halted)))
+
+
+@dataclass(slots=True)
+class Security:
+    """What guards one person's doing. Times are UTC ms, steps those of their authenticator.
+
+    `generation` is that of the seed in force, `offered` of one that is not confirmed yet, since
+    `offered_at`; 0 is none. `open_until` is the end of their session.
+    """
+
+    generation: int = 0
+    generations: int = 0
+    offered: int = 0
+    offered_at: int = 0
+    last_step: int = 0
+    open_until: int = 0
+    bad_tries: list[int] = field(default_factory=list)
+    locked_until: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkCode:
+    """A one-time word that links an account, until `expires_at` (UTC ms); its digest is the key."""
+
+    principal_id: str
+    expires_at: int
+
+
+@dataclass(slots=True)
+class OfficeState:
+    """Who works at the desk, and what waits for them: the same for all books of a database.
+
+    `identities` are keyed by `surface:user_id`. `named` and `named_identities` are what the
+    settings said when they were last read. `wall_time` is the latest wall time seen, UTC ms.
+    """
+
+    people: dict[str, Person] = field(default_factory=dict)
+    identities: dict[str, Identity] = field(default_factory=dict)
+    named: dict[str, str] = field(default_factory=dict)
+    named_identities: dict[str, str] = field(default_factory=dict)
+    security: dict[str, Security] = field(default_factory=dict)
+    links: dict[str, LinkCode] = field(default_factory=dict)
+    links_made: int = 0
+    proposals: dict[int, Proposal] = field(default_factory=dict)
+    votes: dict[int, list[Vote]] = field(default_factory=dict)
+    proposals_made: int = 0
+    wall_time: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the settings say of approvals and manual orders.
+
+    `required` people other than the asker approve what is RED; 0 means one, who may be the asker.
+    `delay_ms` passes before an approved RED takes effect that raises risk. `secret` is what codes
+    and code words are derived from, `taker_fee` a fraction. An order by hand opens nothing at a
+    price older than `price_age_max_ms`; 0 where the market's time is not the clock's.
+    """
+
+    secret: bytes
+    taker_fee: Decimal
+    required: int = 0
+    delay_ms: int = 0
+    price_age_max_ms: int = 0
 
 
 @dataclass(slots=True)
@@ -79,6 +162,7 @@ class SlotState:
 _DESK = TypeAdapter(DeskState)
 _ACCOUNT = TypeAdapter(AccountState)
 _SLOT = TypeAdapter(SlotState)
+_OFFICE = TypeAdapter(OfficeState)
 
 
 class Slot:
@@ -143,10 +227,15 @@ class Memory:
         instruments: Mapping[str, Instrument],
         interval: int,
         books: str,
+        policy: Policy,
     ) -> None:
         self.bots = {bot.bot_id: bot for bot in bots}
         self.instruments = instruments
+        self.books = books
+        self.policy = policy
         self.desk = DeskState()
+        self.office = OfficeState()
+        self.ended: dict[int, Proposal] = {}
         self.accounts = {bot.account: AccountState(Ledger(bot.capital)) for bot in bots}
         self.owners = {bot.account: bot for bot in bots}
         self.slots: dict[str, list[Slot]] = defaultdict(list)
@@ -157,8 +246,13 @@ class Memory:
         self._seen: dict[tuple[str, str], None] = {}
         self._dirty_slots: dict[Slot, None] = {}
         self._dirty_accounts: dict[str, None] = {}
+        self._office_is_dirty = False
 
     # -- keeping -------------------------------------------------------------------------
+
+    def slot(self, bot_id: str, symbol: str) -> Slot:
+        """A bot's work on a symbol that it trades."""
+        return next(slot for slot in self.slots[symbol] if slot.bot.bot_id == bot_id)
 
     def touch_slot(self, slot: Slot) -> None:
         """Have the slot stored with the next commit."""
@@ -168,6 +262,29 @@ class Memory:
         """The account's state, to be changed now and stored with the next commit."""
         self._dirty_accounts[account] = None
         return self.accounts[account]
+
+    def touch_office(self) -> OfficeState:
+        """The office, to be changed now and stored with the next commit."""
+        self._office_is_dirty = True
+        return self.office
+
+    def keep_proposal(self, proposal: Proposal) -> None:
+        """Remember a proposal as it stands; one that ended, for a while."""
+        office = self.touch_office()
+        if not proposal.state.is_final:
+            office.proposals[proposal.proposal_id] = proposal
+            return
+        office.proposals.pop(proposal.proposal_id, None)
+        office.votes.pop(proposal.proposal_id, None)
+        self.recall([proposal])
+
+    def recall(self, proposals: Iterable[Proposal]) -> None:
+        """Remember how proposals ended, for as long as no more than so many did since."""
+        for proposal in proposals:
+            if proposal.state.is_final:
+                self.ended[proposal.proposal_id] = proposal
+            if len(self.ended) > ENDED_PROPOSALS:
+                del self.ended[next(iter(self.ended))]
 
     def keep_order(self, order: Order) -> None:
         """Remember the order while it is open, forget it after."""
@@ -201,6 +318,11 @@ class Memory:
 
     def status(self, bot: Bot) -> BotStatus:
         return BotStatus.PAUSED if bot.bot_id in self.desk.paused else BotStatus.ACTIVE
+
+    def is_by_hand(self, slot: Slot) -> bool:
+        """Whether a person opened the position that a slot holds."""
+        position = self.accounts[slot.bot.account].positions.get(slot.symbol)
+        return position is not None and position.entry_reason is Reason.MANUAL_ENTRY
 
     def order_open(self, slot: Slot) -> bool:
         orders = self.accounts[slot.bot.account].orders
@@ -260,14 +382,22 @@ class Memory:
         for account in self._dirty_accounts:
             body = _ACCOUNT.dump_json(self.accounts[account]).decode()
             rows.append(StateRow(f"account:{account}", STATE_VERSION, body))
+        if self._office_is_dirty:
+            body = _OFFICE.dump_json(self.office).decode()
+            rows.append(StateRow(OFFICE_KEY, STATE_VERSION, body))
         self._dirty_slots.clear()
         self._dirty_accounts.clear()
+        self._office_is_dirty = False
         return rows
 
     def restore(self, states: Mapping[str, StateRow], executed: Iterable[Fill]) -> None:
         """Take back what an earlier process stored, and the executions it saw."""
         if body := stored(states, self._key, STATE_VERSION):
             self.desk = _DESK.validate_json(body)
+            # Books of before this was noted had begun when they had a candle.
+            self.desk.begun = self.desk.begun or "begun" not in json.loads(body)
+        if body := stored(states, OFFICE_KEY, STATE_VERSION):
+            self.office = _OFFICE.validate_json(body)
         for account in self.accounts:
             if body := stored(states, f"account:{account}", STATE_VERSION):
                 self.accounts[account] = _ACCOUNT.validate_json(body)

@@ -83,6 +83,8 @@ class Reason(StrEnum):
     MA_EXIT = "ma_exit"
     TIME_EXIT = "time_exit"
     LIQUIDATION = "liquidation"
+    MANUAL_ENTRY = "manual_entry"
+    MANUAL_EXIT = "manual_exit"
 
 
 # Two letters a reason, for the id that travels to the exchange. Never reuse a code.
@@ -94,6 +96,8 @@ REASON_CODES = {
     Reason.MA_EXIT: "mx",
     Reason.TIME_EXIT: "tx",
     Reason.LIQUIDATION: "lq",
+    Reason.MANUAL_ENTRY: "me",
+    Reason.MANUAL_EXIT: "mo",
 }
 CODE_REASONS = {code: reason for reason, code in REASON_CODES.items()}
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol, TypeVar
 
-from engine.audit import AuditHead, AuditRow
+from engine.audit import AuditCut, AuditFound, AuditHead, AuditRow
 from engine.candle import Candle
 from engine.effect import Cancel, Fact, Notice, Submit
 from engine.errors import BadSettings
 from engine.event import CandleClosed, Journaled, MarketEvent, PriceTicked
 from engine.instrument import Instrument
-from engine.mail import Address, DeadLetter, Delivery, Offer, Received, WaitingDelivery
+from engine.mail import Address, DeadLetter, Delivery, Offer, Posted, Received, WaitingDelivery
+from engine.proposal import Proposal
 
 F = TypeVar("F", bound=Fact)
 
@@ -96,7 +97,8 @@ class Commit:
 class Mail(Protocol):
     """What came from chats and is not answered, and what goes to them and has not arrived.
 
-    Not fenced by the epoch: that a message came or went stays true, whoever holds the lock.
+    Once the store was given an epoch, each method that writes raises LostLock when that is over:
+    what this process answered or sent since, its successor knows nothing of and does again.
     """
 
     async def receive(self, updates: Sequence[Received]) -> set[str]:
@@ -127,12 +129,34 @@ class Mail(Protocol):
         """Note that messages are about to be sent, or (`None`) that they surely were not."""
         ...
 
-    async def arrived(self, seqs: Sequence[int], message_id: str, ts: int) -> None: ...
+    async def arrived(self, seqs: Sequence[int], message_id: str, ts: int) -> None:
+        """Note that messages are there; one that needed none of its own has no `message_id`."""
+        ...
 
     async def given_up(self, seqs: Sequence[int], error: str, ts: int) -> None: ...
 
     async def first_of(self, address: Address, topic: str) -> str | None:
         """The id of the first message about a topic that arrived in a place."""
+        ...
+
+    async def posted(self, address: Address, topic: str) -> list[str]:
+        """The ids of the messages about a topic that arrived in a place, oldest first."""
+        ...
+
+    async def posted_chats(self, topic: str) -> list[Address]:
+        """Where messages about a topic arrived or still wait, each place once."""
+        ...
+
+    async def about(self, prefix: str) -> list[Posted]:
+        """The messages whose topic begins so that are in chats or on their way, oldest first."""
+        ...
+
+    async def topic_of(self, address: Address, message_id: str) -> str:
+        """What a message that arrived in a place is about; empty where nothing is known of it."""
+        ...
+
+    async def forgotten(self, seqs: Sequence[int]) -> None:
+        """Note that messages are in no chat any more."""
         ...
 
     async def dead_letters(self, limit: int) -> list[DeadLetter]:
@@ -188,6 +212,8 @@ class Store(Protocol):
         """Facts of one kind, oldest first: the last `limit` that match, from `since` (ms) on."""
         ...
 
+    async def proposal(self, proposal_id: int) -> Proposal | None: ...
+
     async def undelivered(self, limit: int) -> list[OutboxRow]:
         """Notices not yet marked delivered, oldest first."""
         ...
@@ -196,6 +222,30 @@ class Store(Protocol):
 
     async def last_head(self) -> AuditHead | None:
         """The sealed end of the audit, which must fit the last row."""
+        ...
+
+    async def last_cut(self) -> AuditCut | None:
+        """Up to where rows of the audit were cut away."""
+        ...
+
+    async def audit_rows(self, after: int, limit: int) -> list[AuditRow]:
+        """The rows of the audit numbered above `after`, lowest first."""
+        ...
+
+    async def find_audit(self, since: int, word: str, limit: int) -> AuditFound:
+        """Rows from `since` (UTC ms) on, the last `limit` of them.
+
+        A `word` takes those whose actor it is a part of, in small letters or capitals, or whose
+        action it is; an empty one takes all.
+        """
+        ...
+
+    async def cut_audit(self, cut: AuditCut, epoch: int) -> None:
+        """Remove the row of `cut` and all before it, and keep `cut`, in one transaction.
+
+        Raises LostLock when the epoch has moved on, Broken where that row is not there or is the
+        last one.
+        """
         ...
 
     async def close(self) -> None: ...

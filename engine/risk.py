@@ -11,7 +11,11 @@ from engine.strategies.sizing import Sizing, notional
 
 @dataclass(frozen=True, slots=True)
 class EntryRequest:
-    """Everything the gates look at. Money is in quote currency, times are market ms."""
+    """Everything the gates look at. Money is in quote currency, times are market ms.
+
+    `wanted` is the quantity that a person asked for; None where equity and margin say it.
+    `price_age` and its maximum are ms of wall time; with 0 the price is of no clock.
+    """
 
     ts: int
     price: float
@@ -28,10 +32,16 @@ class EntryRequest:
     cooldown_until: int
     holding: Decimal
     order_open: bool
+    market_ended: bool = False
+    wanted: Decimal | None = None
+    price_age: int = 0
+    price_age_max: int = 0
 
     @property
     def quantity(self) -> Decimal:
         """The size that equity and margin allow, in tradable steps of base currency."""
+        if self.wanted is not None:
+            return self.wanted
         wanted = notional(self.sizing, float(self.equity))
         return self.instrument.quantize(wanted / self.price)
 
@@ -47,9 +57,15 @@ class EntryRequest:
 def mode_and_kill(request: EntryRequest) -> GateResult:
     if request.halted:
         return GateResult("mode and kill", False, f"halted: {request.halted}")
-    if request.paused:
+    if request.paused and request.wanted is None:
         return GateResult("mode and kill", False, "the bot is paused")
     return GateResult("mode and kill", True, "trading")
+
+
+def market_open(request: EntryRequest) -> GateResult:
+    if request.market_ended:
+        return GateResult("market open", False, "the market has ended: nothing would be filled")
+    return GateResult("market open", True, "prices come")
 
 
 def warm_up(request: EntryRequest) -> GateResult:
@@ -114,6 +130,31 @@ GATES: tuple[Callable[[EntryRequest], GateResult], ...] = (
     size,
     instrument_limits,
 )
+
+
+def fresh_price(request: EntryRequest) -> GateResult:
+    if not request.price_age_max:
+        return GateResult("fresh price", True, "the market's own time")
+    age = max(request.price_age, 0) // 1000
+    if request.price_age > request.price_age_max:
+        return GateResult("fresh price", False, f"the last price is {age} s old")
+    return GateResult("fresh price", True, f"{age} s old")
+
+
+# An entry by hand is nobody's signal: it needs no warm-up and knows no cool-down.
+GATES_BY_HAND: tuple[Callable[[EntryRequest], GateResult], ...] = (
+    mode_and_kill,
+    market_open,
+    fresh_price,
+    one_position,
+    size,
+    instrument_limits,
+)
+
+
+def verdicts_by_hand(request: EntryRequest) -> tuple[GateResult, ...]:
+    """Every gate's answer to an entry that a person wants."""
+    return tuple(gate(request) for gate in GATES_BY_HAND)
 
 
 def verdicts(request: EntryRequest) -> tuple[GateResult, ...]:

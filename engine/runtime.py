@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter
 
-from engine.audit import Act, Chain, broken_end
+from engine.audit import Act, Chain, broken_end, is_sealed_with
 from engine.core import Core
 from engine.effect import (
     Answer,
@@ -28,7 +28,7 @@ from engine.effect import (
     Sample,
     Submit,
 )
-from engine.errors import Broken, Refused, Unreachable
+from engine.errors import BadSettings, Broken, Refused, Unreachable
 from engine.event import (
     CandleClosed,
     CommandRun,
@@ -42,14 +42,19 @@ from engine.event import (
     MarketEvent,
     MarketRemarked,
     OrderRejected,
+    PeopleNamed,
     PriceTicked,
+    TimePassed,
 )
 from engine.ledger import Funding, fold
 from engine.mail import Sealed
-from engine.memory import SEEN_EXECUTIONS
+from engine.memory import ENDED_PROPOSALS, SEEN_EXECUTIONS
 from engine.order import Fill
+from engine.pace import until
+from engine.people import Asker, Identity, Person
 from engine.ports import Clock, Commit, Exchange, JournalRow, Market, StateRow, Store
 from engine.position import Position
+from engine.proposal import Proposal
 from engine.view import CoreView, WhyView
 
 # Candles without consequences that share one transaction. After a crash they are taken
@@ -69,6 +74,10 @@ STOPPING_PATIENCE_S = 1.0
 NOTES_MAX = 2_000
 BUSY = "The desk is busy. Nothing was changed; try again in a moment."
 STOPPING = "The desk is stopping. Ask again when it is back."
+OTHER_KEY = (
+    "SECRET_KEY is not the key that sealed this audit. Put the old one back: where it was not set, "
+    "it is in secret.key in DATA_DIR. A desk with another key needs another database."
+)
 
 # What is stored with an instruction's outcome; nothing, where that says that it did not happen.
 Seal = Callable[[Result], Sealed | None]
@@ -106,6 +115,7 @@ class Runtime:
         self._drained = asyncio.Event()
         self._resumed = asyncio.Event()
         self._caught_up = asyncio.Event()
+        self._alarm = asyncio.Event()
         self._waiting: dict[int, asyncio.Future[Result]] = {}
         self._seals: dict[int, Seal] = {}
         self._requests = 0
@@ -146,7 +156,19 @@ class Runtime:
         """Events in the inbox: what people said and did, and candles."""
         return len(self._people) + len(self._notes) + len(self._candles)
 
-    async def ask(self, instruction: Instruction, actor: str, seal: Seal | None = None) -> Result:
+    def preview(self, instruction: Instruction, asker: Asker) -> Proposal:
+        """What an instruction would do and cost; nothing is changed. Raises Refused."""
+        return self._core.preview(instruction, asker, self._clock.now())
+
+    def ended(self, proposal_id: int) -> Proposal | None:
+        """A proposal that ended lately."""
+        return self._core.ended(proposal_id)
+
+    def enrollment(self, principal_id: str) -> str | None:
+        """The otpauth URI of somebody's enrollment while it waits for its first code."""
+        return self._core.enrollment(principal_id, self._clock.now())
+
+    async def ask(self, instruction: Instruction, asker: Asker, seal: Seal | None = None) -> Result:
         """Give the core an instruction and wait until its outcome is stored.
 
         `seal` makes of the outcome what is stored with it: that an update from a chat is dealt
@@ -162,7 +184,7 @@ class Runtime:
         self._waiting[self._requests] = answer
         if seal is not None:
             self._seals[self._requests] = seal
-        self._post(Instructed(instruction, actor, self._requests, self._clock.now()))
+        self._post(Instructed(instruction, asker, self._requests, self._clock.now()))
         return await answer
 
     @property
@@ -200,16 +222,20 @@ class Runtime:
         """Load what was stored, check it, finish what was begun, and say that we are here.
 
         `remarks` are told on the first run of these books; each of `halts` is a reason to open
-        no position.
+        no position. Raises BadSettings where another key sealed the audit: what this one would
+        add could never be verified.
         """
         self._epoch = epoch
         self._commit = Commit(epoch=epoch)
         last_row, last_head = await self._store.last_audit(), await self._store.last_head()
+        if last_row is not None and not is_sealed_with(last_row, last_head, self._audit_key):
+            raise BadSettings(OTHER_KEY)
         self._chain = Chain(self._audit_key, last_row)
         states = await self._store.states()
         fills = await self._store.recent(Fill)
         payments = await self._store.recent(Funding)
         self._core.restore(states, fills[-SEEN_EXECUTIONS:])
+        self._core.recall(await self._store.recent(Proposal, limit=ENDED_PROPOSALS))
         self._exchange.restore(states)
         first_run = not self._core.cursors
         self._market.resume(self._core.cursors)
@@ -219,10 +245,16 @@ class Runtime:
             for remark in [*remarks, *_other_books(states)]:
                 await self._take(MarketRemarked(now, remark))
         broken = broken_end(last_row, last_head, self._audit_key)
+        if last_row is None and any(key.startswith("desk:") for key in states):
+            broken = "the audit is empty, but this desk has run before"
         for reason in [*halts, *self._differences(fills, payments), *filter(None, [broken])]:
             await self._take(DeskHalted(reason, now))
         self._outgoing.extend(self._core.unfinished())
         await self._settle()
+
+    async def know(self, people: Sequence[Person], identities: Sequence[Identity]) -> None:
+        """Bring who may use the desk to what the settings say; before `run`."""
+        await self._take(PeopleNamed(people, identities, self._clock.now()))
 
     def set_speed(self, speed: float) -> None:
         """Change the market's speed from the next candle on."""
@@ -235,17 +267,21 @@ class Runtime:
         """Take events until told to stop; raises what makes going on impossible."""
         feed = asyncio.create_task(self._feed(), name="market feed")
         feed.add_done_callback(lambda _: self._wake.set())
+        alarm = asyncio.create_task(self._ring(), name="alarm")
+        alarm.add_done_callback(lambda _: self._wake.set())
         try:
             while not self._stopping:
                 await self._next_turns()
-                if feed.done():
-                    feed.result()
+                for task in (feed, alarm):
+                    if task.done():
+                        task.result()
             await self._take(DeskStopped(self._clock.now()))
         finally:
             self._stopping = True
-            feed.cancel()
-            with suppress(asyncio.CancelledError):
-                await feed
+            for task in (feed, alarm):
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(Refused(STOPPING))
@@ -263,6 +299,20 @@ class Runtime:
                 self._post(MarketEnded(self._clock.now()))
                 self._resumed.clear()
                 await self._resumed.wait()
+
+    async def _ring(self) -> None:
+        """Tell the core when the time it waits for has come, once each time."""
+        told = None
+        while True:
+            self._alarm.clear()
+            wakes_at = self._core.wakes_at
+            if wakes_at is None or wakes_at == told:
+                await self._alarm.wait()
+            elif (left := wakes_at - self._clock.now()) > 0:
+                await until(self._alarm, self._clock, left / 1000)
+            else:
+                told = wakes_at
+                self._post(TimePassed(self._clock.now()))
 
     def _post(self, event: Journaled) -> None:
         self._people.append(event)
@@ -318,6 +368,7 @@ class Runtime:
     async def _take(self, event: Journaled) -> None:
         self._collect(event, self._core.step(event))
         await self._settle()
+        self._alarm.set()
 
     def _collect(self, event: Journaled, effects: list[Effect]) -> bool:
         self._commit.journal.append(_journal_row(event))

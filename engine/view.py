@@ -9,7 +9,9 @@ from engine.candle import Candle
 from engine.ledger import Ledger
 from engine.memory import Memory, Slot
 from engine.order import Order
+from engine.people import Identity, Person
 from engine.position import Position
+from engine.proposal import Proposal
 from engine.schedule import Schedule
 from engine.signal import GateResult
 from engine.strategies.kernel import Condition
@@ -71,7 +73,11 @@ class WhyView:
 
 @dataclass(frozen=True, slots=True)
 class CoreView:
-    """The core's memory at one moment. `market_time` is the close of the last candle, ms."""
+    """The core's memory at one moment. `market_time` is the close of the last candle, ms.
+
+    `halted` says why no position may be opened, `proposals` are those that wait, `sessions` until
+    when (UTC ms) each enrolled person may act.
+    """
 
     candles: int
     market_time: int
@@ -84,16 +90,20 @@ class CoreView:
     open_orders: tuple[Order, ...]
     schedules: tuple[Schedule, ...]
     alerts: tuple[Alert, ...]
+    proposals: tuple[Proposal, ...]
+    people: tuple[Person, ...]
+    identities: tuple[Identity, ...]
+    sessions: dict[str, int]
 
 
 def core_view(memory: Memory) -> CoreView:
-    desk = memory.desk
+    desk, office = memory.desk, memory.office
     states = memory.accounts.values()
     return CoreView(
         candles=desk.candles,
         market_time=desk.market_time,
         market_ended=desk.market_ended,
-        halted=desk.halted,
+        halted=desk.why_halted,
         prices=dict(desk.prices),
         bots=tuple(_bot_view(memory, bot) for bot in memory.bots.values()),
         accounts=tuple(_account_view(memory, bot) for bot in memory.bots.values()),
@@ -105,6 +115,10 @@ def core_view(memory: Memory) -> CoreView:
         open_orders=tuple(order for state in states for order in state.orders.values()),
         schedules=tuple(desk.schedules.values()),
         alerts=tuple(desk.alerts.values()),
+        proposals=tuple(office.proposals.values()),
+        people=tuple(office.people.values()),
+        identities=tuple(office.identities.values()),
+        sessions={name: guard.open_until for name, guard in office.security.items()},
     )
 
 

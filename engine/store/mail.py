@@ -2,14 +2,26 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.mail import Address, DeadLetter, Delivery, Offer, Priority, Received, WaitingDelivery
-from engine.store.database import Database
-from engine.store.tables import deliveries, inbox, offers, outbox
+from engine.errors import LostLock
+from engine.mail import (
+    Address,
+    DeadLetter,
+    Delivery,
+    Offer,
+    Posted,
+    Priority,
+    Received,
+    WaitingDelivery,
+)
+from engine.store.database import Database, Transaction
+from engine.store.tables import deliveries, epoch, inbox, offers, outbox
+
+T = TypeVar("T")
 
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -27,10 +39,16 @@ MARK_ANSWERED = (
 )
 
 
+# On PostgreSQL it locks the row, so that the epoch can't move before the commit; on SQLite nobody
+# else writes meanwhile.
+_HELD = select(epoch.c.epoch, epoch.c.holder).with_for_update(read=True)
+
+
 class SqlMail:
-    """The port `Mail` on SQLite and PostgreSQL."""
+    """The port `Mail` on SQLite and PostgreSQL. `epoch` is the one that its writes belong to."""
 
     def __init__(self, database: Database) -> None:
+        self.epoch: int | None = None
         self._database = database
         received = _INSERT[database.dialect.name](inbox)
         self._receive = received.on_conflict_do_nothing(index_elements=["key"]).returning(
@@ -45,7 +63,7 @@ class SqlMail:
         def keep(connection: Connection) -> set[str]:
             return set(connection.execute(self._receive.values(rows)).scalars())
 
-        return await self._database.write(keep)
+        return await self._write(keep)
 
     async def unanswered(self) -> list[Received]:
         columns = inbox.c["key", "ts", "body"]
@@ -66,7 +84,7 @@ class SqlMail:
                 connection.execute(MARK_NOTICES, marks)
 
         if rows or marks:
-            await self._database.write(move)
+            await self._write(move)
 
     async def waiting_chats(self) -> list[tuple[str, str]]:
         where = deliveries.c.finished_at.is_(None)
@@ -93,26 +111,48 @@ class SqlMail:
         await self._change(seqs, attempted_at=ts)
 
     async def arrived(self, seqs: Sequence[int], message_id: str, ts: int) -> None:
-        await self._change(seqs, finished_at=ts, message_id=message_id)
+        await self._change(seqs, finished_at=ts, message_id=message_id or None)
 
     async def given_up(self, seqs: Sequence[int], error: str, ts: int) -> None:
         await self._change(seqs, finished_at=ts, error=error)
 
     async def first_of(self, address: Address, topic: str) -> str | None:
-        query = (
-            select(deliveries.c.message_id)
-            .where(
-                deliveries.c.surface == address.surface,
-                deliveries.c.chat_id == address.chat_id,
-                deliveries.c.thread_id == address.thread_id,
-                deliveries.c.topic == topic,
-                deliveries.c.message_id.is_not(None),
-            )
-            .order_by(deliveries.c.seq)
-            .limit(1)
-        )
-        rows = await self._rows(query)
+        rows = await self._rows(_posted(address, topic).limit(1))
         return rows[0][0] if rows else None
+
+    async def posted(self, address: Address, topic: str) -> list[str]:
+        rows = await self._rows(_posted(address, topic))
+        return list(dict.fromkeys(message_id for (message_id,) in rows))
+
+    async def posted_chats(self, topic: str) -> list[Address]:
+        columns = deliveries.c["surface", "chat_id", "thread_id"]
+        waits, arrived = deliveries.c.finished_at.is_(None), deliveries.c.message_id.is_not(None)
+        where = deliveries.c.topic == topic, or_(waits, arrived)
+        rows = await self._rows(select(*columns).where(*where).order_by(deliveries.c.seq))
+        return list(dict.fromkeys(Address(*row) for row in rows))
+
+    async def about(self, prefix: str) -> list[Posted]:
+        fields = ("seq", "surface", "chat_id", "thread_id", "topic", "message_id", "finished_at")
+        waits, arrived = deliveries.c.finished_at.is_(None), deliveries.c.message_id.is_not(None)
+        where = deliveries.c.topic.startswith(prefix, autoescape=True), or_(waits, arrived)
+        query = select(*deliveries.c[fields]).where(*where).order_by(deliveries.c.seq)
+        return [
+            Posted(seq, Address(*place), topic, message_id or "", ts or 0)
+            for seq, *place, topic, message_id, ts in await self._rows(query)
+        ]
+
+    async def topic_of(self, address: Address, message_id: str) -> str:
+        query = select(deliveries.c.topic).where(
+            deliveries.c.surface == address.surface,
+            deliveries.c.chat_id == address.chat_id,
+            deliveries.c.message_id == message_id,
+        )
+        rows = await self._rows(query.limit(1))
+        return rows[0][0] if rows else ""
+
+    async def forgotten(self, seqs: Sequence[int]) -> None:
+        statement = update(deliveries).where(deliveries.c.seq.in_(seqs)).values(message_id=None)
+        await self._write(partial(_execute, statement=statement, rows=None))
 
     async def dead_letters(self, limit: int) -> list[DeadLetter]:
         columns = deliveries.c["seq", "surface", "chat_id", "ts", "error"]
@@ -128,7 +168,7 @@ class SqlMail:
         def keep(connection: Connection) -> list[int]:
             return list(connection.execute(statement, rows).scalars())
 
-        return await self._database.write(keep) if rows else []
+        return await self._write(keep) if rows else []
 
     async def offered(self, offer_id: int) -> Offer | None:
         columns = offers.c["surface", "chat_id", "command", "expires_at"]
@@ -142,7 +182,7 @@ class SqlMail:
         def use(connection: Connection) -> bool:
             return connection.execute(statement).rowcount == 1
 
-        return await self._database.write(use)
+        return await self._write(use)
 
     async def prune(self, before: int) -> None:
         def forget(connection: Connection) -> None:
@@ -154,7 +194,7 @@ class SqlMail:
             ):
                 connection.execute(delete(table).where(when < before))
 
-        await self._database.write(forget)
+        await self._write(forget)
 
     async def _rows(self, query: Any) -> Sequence[Any]:
         return await self._database.read(partial(_all, query=query))
@@ -162,12 +202,40 @@ class SqlMail:
     async def _mark(self, statement: Any, keys: Sequence[str], ts: int) -> None:
         marks = [{"marked": key, "now": ts} for key in keys]
         if marks:
-            await self._database.write(partial(_execute, statement=statement, rows=marks))
+            await self._write(partial(_execute, statement=statement, rows=marks))
 
     async def _change(self, seqs: Sequence[int], **values: Any) -> None:
         where = deliveries.c.seq.in_(seqs), deliveries.c.finished_at.is_(None)
         statement = update(deliveries).where(*where).values(**values)
-        await self._database.write(partial(_execute, statement=statement, rows=None))
+        await self._write(partial(_execute, statement=statement, rows=None))
+
+    async def _write(self, transaction: Transaction[T]) -> T:
+        return await self._database.write(partial(_fenced, own=self.epoch, transaction=transaction))
+
+
+def _fenced(connection: Connection, own: int | None, transaction: Transaction[T]) -> T:
+    """Run a transaction where the epoch is still our own."""
+    if own is not None:
+        held = connection.execute(_HELD).one_or_none()
+        if held is None or held.epoch != own:
+            holder = held.holder if held else "nobody"
+            raise LostLock(f"epoch {own} is over: {holder} trades this account now")
+    return transaction(connection)
+
+
+def _posted(address: Address, topic: str) -> Any:
+    """The ids of the messages about a topic that arrived in a place, oldest first."""
+    return (
+        select(deliveries.c.message_id)
+        .where(
+            deliveries.c.surface == address.surface,
+            deliveries.c.chat_id == address.chat_id,
+            deliveries.c.thread_id == address.thread_id,
+            deliveries.c.topic == topic,
+            deliveries.c.message_id.is_not(None),
+        )
+        .order_by(deliveries.c.seq)
+    )
 
 
 def _delivery(

@@ -6,11 +6,13 @@ from itertools import count
 from operator import attrgetter
 from typing import Any, cast
 
-from engine.audit import AuditHead, AuditRow
+from engine.audit import AuditCut, AuditFound, AuditHead, AuditRow
 from engine.effect import Fact, Notice
 from engine.errors import Broken
-from engine.mail import Address, DeadLetter, Delivery, Offer, Received, WaitingDelivery
+from engine.mail import Address, DeadLetter, Delivery, Offer, Posted, Received, WaitingDelivery
 from engine.ports import Commit, F, JournalRow, OutboxRow, StateRow
+from engine.proposal import Proposal
+from engine.store.audit import not_cut
 from engine.store.sql import repeats
 from engine.store.tables import fact_table, notices
 
@@ -23,6 +25,7 @@ class MemoryStore:
         self.journal: list[JournalRow] = []
         self.audit: dict[int, AuditRow] = {}
         self.audit_head: AuditHead | None = None
+        self._cuts: list[AuditCut] = []
         self._states: dict[str, StateRow] = {}
         self._facts: dict[type[Fact], dict[tuple[Any, ...], Fact]] = {}
         self._outbox: dict[int, OutboxRow] = {}
@@ -78,6 +81,10 @@ class MemoryStore:
         found.sort(key=attrgetter(*facts.order))
         return found if limit is None else found[max(0, len(found) - limit) :]
 
+    async def proposal(self, proposal_id: int) -> Proposal | None:
+        known = self._facts.get(Proposal, {})
+        return cast(Proposal | None, known.get((proposal_id,)))
+
     async def undelivered(self, limit: int) -> list[OutboxRow]:
         return list(self._outbox.values())[:limit]
 
@@ -86,6 +93,26 @@ class MemoryStore:
 
     async def last_head(self) -> AuditHead | None:
         return self.audit_head
+
+    async def last_cut(self) -> AuditCut | None:
+        return self._cuts[-1] if self._cuts else None
+
+    async def audit_rows(self, after: int, limit: int) -> list[AuditRow]:
+        return [self.audit[seq] for seq in sorted(self.audit) if seq > after][:limit]
+
+    async def find_audit(self, since: int, word: str, limit: int) -> AuditFound:
+        found = [row for row in self.audit.values() if row.ts >= since and _concerns(row, word)]
+        found.sort(key=attrgetter("seq"), reverse=True)
+        return AuditFound(len(found), found[:limit])
+
+    async def cut_audit(self, cut: AuditCut, epoch: int) -> None:
+        repeats(Commit(epoch), self._epoch, self._number, self._holder)
+        row = self.audit.get(cut.seq)
+        if row is None or row.mac != cut.mac or cut.seq == max(self.audit):
+            raise not_cut(cut)
+        self._cuts.append(cut)
+        for seq in [seq for seq in self.audit if seq <= cut.seq]:
+            del self.audit[seq]
 
     async def close(self) -> None:
         pass
@@ -171,20 +198,59 @@ class MemoryMail:
 
     async def arrived(self, seqs: Sequence[int], message_id: str, ts: int) -> None:
         for row in self._open(seqs):
-            row.finished_at, row.message_id = ts, message_id
+            row.finished_at, row.message_id = ts, message_id or None
 
     async def given_up(self, seqs: Sequence[int], error: str, ts: int) -> None:
         for row in self._open(seqs):
             row.finished_at, row.error = ts, error
 
     async def first_of(self, address: Address, topic: str) -> str | None:
-        place = (address.surface, address.chat_id, address.thread_id, topic)
+        found = await self.posted(address, topic)
+        return found[0] if found else None
+
+    async def posted(self, address: Address, topic: str) -> list[str]:
+        ids = (
+            row.message_id
+            for row in self._rows.values()
+            if (row.delivery.address, row.delivery.topic) == (address, topic)
+        )
+        return list(dict.fromkeys(each for each in ids if each is not None))
+
+    async def posted_chats(self, topic: str) -> list[Address]:
+        rows = (row for row in self._rows.values() if row.delivery.topic == topic)
+        return list(
+            dict.fromkeys(
+                row.delivery.address
+                for row in rows
+                if row.finished_at is None or row.message_id is not None
+            )
+        )
+
+    async def about(self, prefix: str) -> list[Posted]:
+        return [
+            Posted(
+                seq,
+                row.delivery.address,
+                row.delivery.topic,
+                row.message_id or "",
+                row.finished_at or 0,
+            )
+            for seq, row in self._rows.items()
+            if row.delivery.topic.startswith(prefix)
+            and (row.finished_at is None or row.message_id is not None)
+        ]
+
+    async def topic_of(self, address: Address, message_id: str) -> str:
+        chat = (address.surface, address.chat_id, message_id)
         for row in self._rows.values():
-            each = row.delivery
-            found = (each.surface, each.chat_id, each.thread_id, each.topic)
-            if found == place and row.message_id is not None:
-                return row.message_id
-        return None
+            if (row.delivery.surface, row.delivery.chat_id, row.message_id) == chat:
+                return row.delivery.topic
+        return ""
+
+    async def forgotten(self, seqs: Sequence[int]) -> None:
+        for seq in seqs:
+            if seq in self._rows:
+                self._rows[seq].message_id = None
 
     async def dead_letters(self, limit: int) -> list[DeadLetter]:
         dead = [
@@ -229,6 +295,10 @@ class _Row:
     finished_at: int | None = None
     message_id: str | None = None
     error: str | None = None
+
+
+def _concerns(row: AuditRow, word: str) -> bool:
+    return word.lower() in row.actor.lower() or word.lower() == row.action.lower()
 
 
 def _check(facts: Iterable[Fact]) -> None:

@@ -16,11 +16,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.audit import AuditHead, AuditRow
+from engine.audit import AuditCut, AuditFound, AuditHead, AuditRow
 from engine.effect import Fact, Notice
 from engine.errors import Broken, LostLock
 from engine.ports import Commit, F, OutboxRow, StateRow
-from engine.store import tables
+from engine.proposal import Proposal
+from engine.store import audit, tables
 from engine.store.database import BUSY_TIMEOUT_S, Database, open_database
 from engine.store.mail import DELIVERY_FIELDS, MARK_ANSWERED, SqlMail
 from engine.store.migrations import bring_to_head
@@ -57,7 +58,9 @@ class SqlStore:
         self.mail = SqlMail(database)
 
     async def take_epoch(self, holder: str) -> int:
-        return await self._database.write(partial(self._writes.take_epoch, holder=holder))
+        epoch = await self._database.write(partial(self._writes.take_epoch, holder=holder))
+        self.mail.epoch = epoch
+        return epoch
 
     async def commit(self, batch: Commit) -> None:
         await self._database.write(partial(self._writes.commit, batch=batch))
@@ -84,6 +87,11 @@ class SqlStore:
         fact = cast(Callable[..., F], kind)
         return [fact(*row) for row in reversed(rows)]
 
+    async def proposal(self, proposal_id: int) -> Proposal | None:
+        query = select(tables.proposals).where(tables.proposals.c.proposal_id == proposal_id)
+        rows = await self._database.read(partial(_rows, query=query))
+        return Proposal(*rows[0]) if rows else None
+
     async def undelivered(self, limit: int) -> list[OutboxRow]:
         rows = await self._database.read(partial(_rows, query=_UNDELIVERED.limit(limit)))
         return [OutboxRow(*row) for row in rows]
@@ -95,6 +103,22 @@ class SqlStore:
     async def last_head(self) -> AuditHead | None:
         rows = await self._database.read(partial(_rows, query=_AUDIT_HEAD))
         return AuditHead(*rows[0]) if rows else None
+
+    async def last_cut(self) -> AuditCut | None:
+        return await self._database.read(audit.last_cut)
+
+    async def audit_rows(self, after: int, limit: int) -> list[AuditRow]:
+        return await self._database.read(partial(audit.rows_after, after=after, limit=limit))
+
+    async def find_audit(self, since: int, word: str, limit: int) -> AuditFound:
+        return await self._database.read(partial(audit.find, since=since, word=word, limit=limit))
+
+    async def cut_audit(self, cut: AuditCut, epoch: int) -> None:
+        def transaction(connection: Connection) -> None:
+            _is_stored(connection, Commit(epoch))
+            audit.cut_away(connection, cut)
+
+        await self._database.write(transaction)
 
     async def close(self) -> None:
         await self._database.close()

@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from engine.alert import Alert, Direction
+from engine.audit import AuditAnchor
 from engine.bot import BotRow, BotStatus
 from engine.effect import Fact, Notice
 from engine.errors import Broken
@@ -32,8 +33,9 @@ from engine.instrument import Instrument
 from engine.ledger import EquityPoint, Funding
 from engine.mail import Chat, ChatKind
 from engine.order import ExecType, Fill, Order, OrderStatus, OrderType, Reason, Side
-from engine.people import Identity, Person, Role
+from engine.people import Identity, Origin, Person, Role
 from engine.position import Position, Trade
+from engine.proposal import Proposal, ProposalKind, ProposalState, Tier, Vote
 from engine.schedule import Schedule
 from engine.signal import Action, Decision
 
@@ -367,6 +369,7 @@ audit = Table(
     _column("detail", Text),
     _column("prev", Text),
     _column("mac", Text),
+    Index("ix_audit_ts", "ts"),
 )
 
 audit_head = Table(
@@ -377,12 +380,36 @@ audit_head = Table(
     _column("mac", Text),
 )
 
+# Only a row at or before the last of these may be removed from `audit`.
+audit_cuts = Table(
+    "audit_cuts",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    _column("mac", Text),
+    _column("ts", BigInteger),
+    _column("seal", Text),
+)
+
+audit_anchors = Table(
+    "audit_anchors",
+    metadata,
+    _column("seq", BigInteger),
+    _column("mac", Text),
+    _column("ts", BigInteger),
+    PrimaryKeyConstraint("seq", "ts"),
+    Index("ix_audit_anchors_ts", "ts"),
+)
+
 principals = Table(
     "principals",
     metadata,
     Column("principal_id", Word, primary_key=True),
     _column("name", Text),
     _column("role", NameText(Role)),
+    _column("origin", EnumText(Origin)),
+    _column("scopes", Text),
+    _column("enrolled", Boolean),
+    _column("locked_until", BigInteger),
 )
 
 identities = Table(
@@ -392,6 +419,47 @@ identities = Table(
     _column("user_id", Word),
     _column("principal_id", Word),
     PrimaryKeyConstraint("surface", "user_id"),
+)
+
+proposals = Table(
+    "proposals",
+    metadata,
+    Column("proposal_id", BigInteger, primary_key=True, autoincrement=False),
+    _column("books", Word),
+    _column("kind", EnumText(ProposalKind)),
+    _column("tier", EnumText(Tier)),
+    _column("title", Text),
+    _column("instruction", Text),
+    _column("shown", Text),
+    _column("asked_by", Word),
+    _column("asker", Text),
+    _column("surface", Word),
+    _column("chat_id", Word),
+    _column("thread_id", Word),
+    _column("created_at", BigInteger),
+    _column("expires_at", BigInteger),
+    _column("needed", Integer),
+    _column("nonce", Text),
+    _column("phrase", Text),
+    _column("state", EnumText(ProposalState)),
+    _column("approved", Integer),
+    _column("decided_by", Text),
+    _column("decided_at", BigInteger),
+    _column("effective_at", BigInteger),
+    _column("outcome", Text),
+    Index("ix_proposals_created_at", "created_at"),
+)
+
+# Each person's word on a proposal.
+decisions = Table(
+    "decisions",
+    metadata,
+    _column("proposal_id", BigInteger),
+    _column("principal_id", Word),
+    _column("approves", Boolean),
+    _column("actor", Text),
+    _column("ts", BigInteger),
+    PrimaryKeyConstraint("proposal_id", "principal_id", "ts"),
 )
 
 chats = Table(
@@ -468,6 +536,7 @@ deliveries = Table(
     _optional("message_id", Word),
     _optional("error", Text),
     Index("ix_deliveries_topic", "surface", "chat_id", "topic"),
+    Index("ix_deliveries_about", "topic"),
     sqlite_autoincrement=True,
 )
 _waiting = deliveries.c.finished_at.is_(None)
@@ -544,6 +613,9 @@ FACTS: dict[type[Fact], FactTable] = {
     Chat: FactTable(chats, "ts", replaced=True),
     Schedule: FactTable(schedules, "created_at", replaced=True),
     Alert: FactTable(alerts, "created_at", replaced=True),
+    Proposal: FactTable(proposals, "created_at", replaced=True),
+    Vote: FactTable(decisions, "ts", replaced=False),
+    AuditAnchor: FactTable(audit_anchors, "ts", replaced=False),
 }
 
 

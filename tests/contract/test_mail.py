@@ -1,6 +1,7 @@
 """Every promise of the port for messages to and from chats, kept by each store."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from engine.audit import Act, Chain
 from engine.effect import Notice, NoticeKind
 from engine.errors import Broken, LostLock
 from engine.instrument import MAJORS
-from engine.mail import Address, Delivery, Offer, Priority, Received
+from engine.mail import Address, Delivery, Offer, Posted, Priority, Received
 from engine.ports import Commit, Mail, Store
 from engine.store.memory import MemoryStore
 from tests.contract.conftest import Opened
@@ -243,6 +244,50 @@ async def test_each_topic_of_a_forum_has_a_first_message_of_its_own(mail: Mail) 
     assert first == ["101", "102", None]
 
 
+async def test_all_messages_of_a_topic_that_arrived_in_a_place_are_known_once(mail: Mail) -> None:
+    topic, place = "proposal:17", Address(*ANN)
+    first, lost, second, waits = await route(mail, *(letter(f"{n}", topic=topic) for n in range(4)))
+    quiet, edited, other = await route(
+        mail, letter("q", topic=topic), letter("e", topic=topic), letter("o", topic="proposal:18")
+    )
+    assert await mail.posted(place, topic) == []
+    await mail.arrived([second], "102", TS)
+    await mail.arrived([first, edited], "101", TS + 1)
+    await mail.arrived([quiet], "", TS)
+    await mail.arrived([other], "103", TS)
+    await mail.given_up([lost], "too long", TS)
+    assert await mail.posted(place, topic) == ["101", "102"]
+    assert await mail.posted(Address(*ANN, "5"), topic) == []
+    assert await mail.posted(Address(*GROUP), topic) == []
+    assert [row.seq for row in await mail.waiting(*ANN, 9)] == [waits]
+
+
+async def test_the_places_of_a_topic_are_those_where_it_arrived_or_waits(mail: Mail) -> None:
+    topic, forum = "proposal:17", Address(*GROUP, "5")
+    ann, _, lost, quiet, _ = await route(
+        mail,
+        letter(topic=topic),
+        letter(topic=topic),
+        letter(chat=("telegram", "8"), topic=topic),
+        letter(chat=("telegram", "9"), topic=topic),
+        letter(chat=("discord", "7"), topic="proposal:18"),
+    )
+    await route(mail, letter(chat=GROUP, thread_id="5", topic=topic))
+    await mail.arrived([ann], "101", TS)
+    await mail.given_up([lost], "blocked", TS)
+    await mail.arrived([quiet], "", TS)
+    assert await mail.posted_chats(topic) == [Address(*ANN), forum]
+    assert await mail.posted_chats("proposal:19") == []
+
+
+async def test_what_needs_no_message_any_more_is_done_and_no_dead_letter(mail: Mail) -> None:
+    (seq,) = await route(mail, letter(topic="proposal:17"))
+    await mail.arrived([seq], "", TS)
+    assert await mail.waiting_chats() == []
+    assert await mail.dead_letters(9) == []
+    assert await mail.first_of(Address(*ANN), "proposal:17") is None
+
+
 async def test_dead_letters_come_newest_first(mail: Mail) -> None:
     letters = [letter(f"{n}", ts=TS + n) for n in range(4)]
     seqs = await route(mail, *letters)
@@ -346,8 +391,66 @@ async def test_all_of_it_is_there_after_a_restart(opened: Opened) -> None:
     assert await mail.claim(unused, "tom")
 
 
+WRITES: dict[str, Callable[[Mail], Awaitable[object]]] = {
+    "receive": lambda mail: mail.receive([came("a")]),
+    "answered": lambda mail: mail.answered(["a"], TS),
+    "route": lambda mail: mail.route([], [letter()], TS),
+    "attempt": lambda mail: mail.attempt([1], TS),
+    "arrived": lambda mail: mail.arrived([1], "100", TS),
+    "given_up": lambda mail: mail.given_up([1], "blocked", TS),
+    "offer": lambda mail: mail.offer([offer()]),
+    "claim": lambda mail: mail.claim(1, "ann"),
+    "prune": lambda mail: mail.prune(TS),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+async def test_a_process_whose_epoch_is_over_writes_nothing_and_still_reads(
+    opened: Opened, write: Callable[[Mail], Awaitable[object]]
+) -> None:
+    if opened.open is None:
+        pytest.skip("memory has one process")
+    old, new = opened.store, await opened.open()
+    try:
+        await old.take_epoch("old")
+        await write(old.mail)
+        await new.take_epoch("new")
+        stored = await old.mail.waiting(*ANN, 9)
+        with pytest.raises(LostLock, match="new trades this account now"):
+            await write(old.mail)
+        assert await old.mail.waiting(*ANN, 9) == stored
+        await write(new.mail)
+    finally:
+        await new.close()
+
+
+async def test_an_epoch_can_not_end_between_its_check_and_the_commit(opened: Opened) -> None:
+    if opened.open is None:
+        pytest.skip("memory has one process")
+    old, new = opened.store, await opened.open()
+    try:
+        await old.take_epoch("old")
+        known: list[int] = []
+
+        async def writing() -> None:
+            for n in range(200):
+                await old.mail.route([], [letter(f"{n}")], TS)
+                known.append(n)
+
+        task = asyncio.create_task(writing())
+        while len(known) < 5:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await new.take_epoch("new")
+        seen = await bodies(new.mail)
+        with pytest.raises(LostLock):
+            await task
+        assert await bodies(new.mail) == seen == [f"{n}" for n in known]
+    finally:
+        await new.close()
+
+
 async def test_of_two_at_once_one_gets_each_key_and_each_button(opened: Opened) -> None:
-    """An old process that does not know yet that it is over, beside the new one."""
+    """Two processes that no epoch tells apart."""
     other = await opened.open() if opened.open else None
     mails = [opened.store.mail, (other or opened.store).mail]
     try:
@@ -448,6 +551,29 @@ async def compare(stores: list[Store], steps: list[tuple[Any, ...]]) -> None:
         assert first == second
     first, second = [await all_of(store.mail) for store in stores]
     assert first == second
+
+
+async def test_messages_of_a_kind_of_topic_are_found_until_they_are_forgotten(mail: Mail) -> None:
+    wanted = [letter(topic=topic) for topic in ("enroll:ann", "enroll:tom", "enrollment", "")]
+    first, second, *_ = await route(mail, *wanted, letter(chat=GROUP, topic="enroll:ann"))
+    await mail.arrived([first], "71", TS + 5)
+    await mail.given_up([second], "blocked", TS + 6)
+    here, group = Address(*ANN), Address(*GROUP)
+    posted, waits = await mail.about("enroll:")
+    assert posted == Posted(first, here, "enroll:ann", "71", TS + 5)
+    assert (waits.address, waits.topic, waits.message_id, waits.ts) == (group, "enroll:ann", "", 0)
+    assert await mail.about("enroll_") == []
+    await mail.forgotten([first])
+    assert await mail.about("enroll:") == [waits]
+    await mail.forgotten([])
+
+
+async def test_what_a_message_is_about_is_known_in_its_chat(mail: Mail) -> None:
+    [seq] = await route(mail, letter(topic="proposal:17"))
+    await mail.arrived([seq], "71", TS)
+    assert await mail.topic_of(Address(*ANN), "71") == "proposal:17"
+    assert await mail.topic_of(Address(*ANN), "72") == ""
+    assert await mail.topic_of(Address(*GROUP), "71") == ""
 
 
 async def forget_all(mail: Mail) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.alert import Alert, Direction
-from engine.audit import Act, AuditRow, Chain
+from engine.audit import Act, AuditAnchor, AuditRow, Chain
 from engine.bot import BotRow, BotStatus
 from engine.effect import Fact, Notice, NoticeKind
 from engine.errors import Broken, LostLock
@@ -19,6 +19,7 @@ from engine.order import ExecType, Fill, Order, OrderStatus, OrderType, Reason, 
 from engine.people import Identity, Person, Role
 from engine.ports import Commit, JournalRow, StateRow, Store
 from engine.position import Position, Trade
+from engine.proposal import Proposal, ProposalKind, ProposalState, Tier, Vote
 from engine.schedule import Schedule
 from engine.signal import Action, Decision
 from engine.store.tables import FACTS, notices
@@ -225,6 +226,37 @@ def alert(number: int = 1, **changes: Any) -> Alert:
     return replace(made, **changes)
 
 
+def proposal(number: int = 1, **changes: Any) -> Proposal:
+    made = Proposal(
+        proposal_id=number,
+        books="paper-sim42",
+        kind=ProposalKind.ORDER,
+        tier=Tier.RED,
+        title="Buy 0.1 BTCUSDT",
+        instruction="ResumeDesk {}",
+        shown='{"changes":[]}',
+        asked_by="ann",
+        asker="Ann",
+        surface="telegram",
+        chat_id="7",
+        thread_id="",
+        created_at=TS + number,
+        expires_at=TS + 60_000,
+        needed=2,
+        nonce="7Q3K",
+        phrase="APPROVE RESUME TRADING 7Q3K",
+    )
+    return replace(made, **changes)
+
+
+def vote(number: int = 1, **changes: Any) -> Vote:
+    return replace(Vote(number, "bob", True, "discord:9 (bob)", TS + number), **changes)
+
+
+def anchor(number: int = 1, **changes: Any) -> AuditAnchor:
+    return replace(AuditAnchor(number, "ab" * 32, TS + number), **changes)
+
+
 MAKERS: dict[type[Fact], Callable[..., Any]] = {
     Order: order,
     Fill: fill,
@@ -240,6 +272,9 @@ MAKERS: dict[type[Fact], Callable[..., Any]] = {
     Chat: chat,
     Schedule: schedule,
     Alert: alert,
+    Proposal: proposal,
+    Vote: vote,
+    AuditAnchor: anchor,
 }
 TIMED = [kind for kind in MAKERS if FACTS[kind].time]
 
@@ -364,6 +399,7 @@ REPLACED: list[tuple[Any, Any]] = [
     (chat(), chat(subscribed=False, gone="it was deleted")),
     (schedule(), schedule(last_due=TS + 9, removed=True)),
     (alert(), alert(fired_at=TS + 9)),
+    (proposal(), proposal(state=ProposalState.DONE, approved=1)),
 ]
 
 
@@ -387,6 +423,8 @@ KEPT: list[tuple[Any, Any]] = [
     (trade(), trade(net_pnl=Decimal(1))),
     (payment(), payment(amount=Decimal(1))),
     (decision(), decision(approved=True)),
+    (vote(), vote(approves=False)),
+    (anchor(), anchor()),
 ]
 
 
@@ -407,6 +445,13 @@ async def test_the_same_id_on_two_accounts_is_two_fills(store: Store) -> None:
     facts: list[Fact] = [fill(account="a"), fill(account="b")]
     await store.commit(Commit(await store.take_epoch("test"), facts=facts))
     assert await store.recent(Fill) == facts
+
+
+async def test_a_proposal_is_found_by_its_number(store: Store) -> None:
+    facts: list[Fact] = [proposal(1), proposal(2, title="another")]
+    await store.commit(Commit(await store.take_epoch("test"), facts=facts))
+    assert await store.proposal(2) == facts[1]
+    assert await store.proposal(3) is None
 
 
 # -- one transaction ---------------------------------------------------------------------

@@ -30,6 +30,7 @@ from engine.effect import (
 from engine.errors import BadSettings, Broken
 from engine.event import (
     CommandRun,
+    Decide,
     DeskHalted,
     DeskStarted,
     DeskStopped,
@@ -50,12 +51,15 @@ from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
 from engine.instrument import MAJORS
 from engine.ledger import EquityPoint, Funding, fold
 from engine.order import ExecType, Fill, Order, OrderStatus, Reason, Side, decode_link_id
+from engine.people import human
 from engine.ports import StateRow
 from engine.position import Position, Trade
+from engine.proposal import Way
 from engine.signal import Action, Decision
 from engine.strategies import shortseller
 from engine.strategies.exits import Exits
 from engine.strategies.sizing import Sizing
+from tests.askers import OPERATING, POLICY
 from tests.engine.conftest import (
     ACCOUNT,
     BAR,
@@ -89,7 +93,7 @@ RATE = D("0.0001")
 def core(*bots, interval: int = BAR, **rules) -> Core:
     bots = bots or (bot(),)
     instruments = {symbol: instrument(symbol, **rules) for b in bots for symbol in b.symbols}
-    return Core(bots, instruments, interval, "paper", "test")
+    return Core(bots, instruments, interval, "paper", "test", POLICY)
 
 
 def of(kind: type, effects: list[Effect]) -> list:
@@ -148,11 +152,19 @@ def test_a_signal_that_passes_becomes_a_decision_an_order_and_a_submit():
 
 def test_a_candle_that_comes_long_after_its_close_opens_nothing():
     desk = core()
-    event = replace(closed(bar(0, 100, volume=SELL_NOW)), late=True)
+    candle(desk, 0)
+    event = replace(closed(bar(1, 100, volume=SELL_NOW)), late=True)
     effects = desk.step(event)
     assert of(Submit, effects) == []
     [decision] = of(Decision, effects)
     assert (decision.approved, decision.gate) == (False, "fresh candle")
+
+
+def test_candles_of_before_the_books_only_warm_the_strategies_up():
+    desk = core()
+    past = [replace(closed(bar(i, 100, volume=SELL_NOW)), late=True) for i in range(40)]
+    assert [effect for event in past for effect in desk.step(event)] == []
+    assert of(Submit, candle(desk, 40, 100, SELL_NOW))
 
 
 def test_a_late_candle_still_closes_what_is_held():
@@ -189,7 +201,7 @@ def test_a_symbol_nobody_trades_has_no_effect_but_its_price_is_known():
 def test_the_protection_of_a_btc_short_is_worked_out_from_the_close():
     """Stop 1 % above, target 3 % below, trailing by 1 % from 2 % below, all on the tenth."""
     seller = bot(puppet(exits=shortseller.STRATEGY.exits_for(BTC)))
-    desk = Core([seller], MAJORS, BAR, "paper", "test")
+    desk = Core([seller], MAJORS, BAR, "paper", "test", POLICY)
     [placed] = of(Order, candle(desk, 0, 61_234.5, SELL_NOW))
     assert placed.stop_loss == D("61846.8")  # 61,846.845
     assert placed.take_profit == D("59397.4")  # 59,397.465
@@ -247,7 +259,7 @@ def halted(desk: Core) -> None:
 
 
 def paused(desk: Core) -> None:
-    desk.step(Instructed(PauseBot(BOT), "console", 1, T0))
+    desk.step(Instructed(PauseBot(BOT), OPERATING, 1, T0))
 
 
 def holding(desk: Core) -> None:
@@ -616,15 +628,15 @@ def test_exits_run_while_entries_do_not(happen, aged):
 # -- people ------------------------------------------------------------------------------
 
 
-def instructed(desk: Core, instruction, request_id: int = 7) -> list[Effect]:
-    return desk.step(Instructed(instruction, "console", request_id, T0))
+def instructed(desk: Core, instruction, request_id: int = 7, ts: int = T0) -> list[Effect]:
+    return desk.step(Instructed(instruction, OPERATING, request_id, ts))
 
 
 def test_a_pause_is_answered_audited_stored_and_told():
     desk = core()
     effects = instructed(desk, PauseBot(BOT))
     assert of(Answer, effects) == [Answer(7, Done(f"{BOT} is paused."))]
-    assert of(Audit, effects) == [Audit(Act(T0, "console", "PauseBot", f"paused {BOT}"))]
+    assert of(Audit, effects) == [Audit(Act(T0, "console:root", "PauseBot", f"{BOT} is paused."))]
     assert [effect.fact.status for effect in effects if isinstance(effect, Record)] == [
         BotStatus.PAUSED
     ]
@@ -634,8 +646,11 @@ def test_a_pause_is_answered_audited_stored_and_told():
 def test_a_resumed_bot_enters_again():
     desk = core()
     instructed(desk, PauseBot(BOT))
-    assert of(Answer, instructed(desk, ResumeBot(BOT))) == [Answer(7, Done(f"{BOT} is resumed."))]
-    assert of(Submit, candle(desk, 0, 100, SELL_NOW))
+    [asked] = of(Answer, instructed(desk, ResumeBot(BOT)))
+    assert of(Submit, candle(desk, 0, 100, SELL_NOW)) == []
+    yes = Decide(human(OPERATING), asked.result.proposal.proposal_id, True, Way.TYPED)
+    assert of(Answer, instructed(desk, yes)) == [Answer(7, Done(f"{BOT} is resumed."))]
+    assert of(Submit, candle(desk, 1, 100, SELL_NOW))
 
 
 def test_pausing_twice_says_so_and_tells_nobody():
@@ -777,7 +792,7 @@ def test_an_event_for_one_bot_does_not_alter_another():
     desk.step(Executed(execution(placed, fee="5")))
     desk.step(FundingSettled(ACCOUNT, BTC, T0, D(1), RATE, D(100), D(-50)))
     desk.step(Executed(execution(quantity="50", price="90", trigger=Reason.STOP_LOSS)))
-    desk.step(Instructed(PauseBot(BOT), "console", 1, T0))
+    desk.step(Instructed(PauseBot(BOT), OPERATING, 1, T0))
     assert account_of(desk, OTHER) == before
     assert desk.view().open_orders == (others,)
     assert [b.status for b in desk.view().bots] == [BotStatus.PAUSED, BotStatus.ACTIVE]
@@ -841,7 +856,7 @@ class Bench:
     def __init__(self, bots, symbols=(BTC,), rows=None, fills=()) -> None:
         rules = {symbol: MAJORS[symbol] for symbol in symbols}
         frictions = PaperSettings(slippage_max=0.0005, partial_fills=True)
-        self.core = Core(bots, rules, BAR, "paper", "test")
+        self.core = Core(bots, rules, BAR, "paper", "test", POLICY)
         self.books = {
             b.account: PaperBook(b.account, b.capital, frictions, rules, lambda *_: RATE)
             for b in bots
@@ -962,7 +977,7 @@ def test_another_market_opens_other_books():
     desk = core()
     entered(desk)
     elsewhere = replace(bot(), account="paper-else-shortseller_001")
-    other = Core([elsewhere], {BTC: instrument()}, BAR, "paper", "else")
+    other = Core([elsewhere], {BTC: instrument()}, BAR, "paper", "else", POLICY)
     other.restore(rows(desk), [])
     assert other.cursors == {}
     assert held(other) == {}

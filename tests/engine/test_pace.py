@@ -1,10 +1,13 @@
 """Keeping to a rate."""
 
+import asyncio
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.pace import Pace
-from tests.clock import FakeClock
+from engine.pace import Pace, until
+from tests.clock import FakeClock, turn
+from tests.handlers.desks import StillClock
 
 
 async def test_as_many_as_allowed_go_at_once_and_the_next_waits_for_the_first_to_leave() -> None:
@@ -16,6 +19,21 @@ async def test_as_many_as_allowed_go_at_once_and_the_next_waits_for_the_first_to
     clock.advance(10)
     await pace.wait()
     assert clock.slept == 50
+
+
+async def test_a_wait_ends_with_its_time() -> None:
+    clock = FakeClock()
+    await until(asyncio.Event(), clock, 30.0)
+    assert clock.slept == 30
+
+
+async def test_a_wait_ends_with_what_it_is_for() -> None:
+    came = asyncio.Event()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        waiting = tasks.create_task(until(came, StillClock(0), 30.0))
+        await turn()
+        assert not waiting.done()
+        came.set()
 
 
 async def test_what_goes_without_waiting_counts_for_those_who_do() -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.risk import GATES, EntryRequest, refusal, verdicts
+from engine.risk import GATES, EntryRequest, refusal, verdicts, verdicts_by_hand
 from engine.strategies.sizing import Sizing
 from tests.engine.conftest import T0, D, instrument
 
@@ -117,3 +117,55 @@ def test_a_cool_down_is_over_at_its_end():
 
 def test_margin_may_be_used_to_the_last_unit():
     assert refusal(replace(GOOD, free_margin=Decimal(500))) is None
+
+
+# -- by hand -----------------------------------------------------------------------------
+
+BY_HAND = replace(GOOD, wanted=D(10), price_age_max=60_000)
+NAMES_BY_HAND = [
+    "mode and kill",
+    "market open",
+    "fresh price",
+    "one position a symbol",
+    "size",
+    "instrument limits",
+]
+
+
+def refused_by_hand(**changes: object) -> list[tuple[str, bool, str]]:
+    return [each for each in verdicts_by_hand(replace(BY_HAND, **changes)) if not each.passed]
+
+
+def test_an_order_by_hand_passes_its_gates_in_order():
+    assert [each.gate for each in verdicts_by_hand(BY_HAND)] == NAMES_BY_HAND
+    assert refused_by_hand() == []
+    assert (BY_HAND.quantity, BY_HAND.margin) == (D(10), D(100))
+
+
+def test_an_order_by_hand_knows_no_signal_of_a_strategy():
+    changes = {"paused": True, "ready": False, "late": True, "cooldown_until": T0 + 1}
+    assert refused_by_hand(**changes) == []
+
+
+def test_nothing_is_opened_by_hand_after_the_markets_end():
+    assert refused_by_hand(market_ended=True) == [
+        ("market open", False, "the market has ended: nothing would be filled")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("age", "detail"), [(-5_000, "0 s old"), (0, "0 s old"), (60_000, "60 s old")]
+)
+def test_a_price_is_fresh_to_its_last_moment(age, detail):
+    results = {each.gate: each for each in verdicts_by_hand(replace(BY_HAND, price_age=age))}
+    assert results["fresh price"] == ("fresh price", True, detail)
+
+
+def test_an_old_price_opens_nothing_by_hand():
+    assert refused_by_hand(price_age=60_001) == [
+        ("fresh price", False, "the last price is 60 s old")
+    ]
+
+
+def test_prices_of_no_clock_are_never_old():
+    assert refused_by_hand(price_age=10**15, price_age_max=0) == []

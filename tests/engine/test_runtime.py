@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from engine.candle import HOUR_MS, Candle
 from engine.core import Core
 from engine.effect import Cancel, Done, NoticeKind, Submit
-from engine.errors import Broken, LostLock, Refused, Unreachable
+from engine.errors import BadSettings, Broken, LostLock, Refused, Unreachable
 from engine.event import CandleClosed, Event, PauseBot, PriceTicked, ResumeBot
 from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
 from engine.instrument import MAJORS, Instrument
@@ -29,6 +29,7 @@ from engine.runtime import (
 from engine.signal import Decision
 from engine.store.memory import MemoryStore
 from engine.strategies import shortseller
+from tests.askers import OPERATING, POLICY
 from tests.clock import FakeClock, turn
 from tests.engine.conftest import (
     ACCOUNT,
@@ -162,8 +163,8 @@ class World:
     def __post_init__(self) -> None:
         self.store = WatchedStore(self.log)
 
-    def process(self) -> "Process":
-        return Process(self)
+    def process(self, key: bytes = KEY) -> "Process":
+        return Process(self, key)
 
     @property
     def sent(self) -> list[str]:
@@ -176,7 +177,7 @@ class World:
 class Process:
     """One process over a world: built, started, run, and thrown away."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, key: bytes = KEY) -> None:
         bots = world.bots()
         self.world = world
         self.market = ListMarket(world.candles)
@@ -188,14 +189,14 @@ class Process:
         ]
         self.exchange = WatchedExchange(books, {b.account: b.symbols for b in bots})
         self.exchange.log = world.log
-        self.core = Core(bots, rules, BAR, "paper", "test")
+        self.core = Core(bots, rules, BAR, "paper", "test", POLICY)
         self.runtime = Runtime(
             self.core,
             world.store,
             self.exchange,
             self.market,
             world.clock,
-            KEY,
+            key,
             "1.0",
             killed=lambda: world.killed,
         )
@@ -245,7 +246,7 @@ async def test_people_go_before_candles():
 
     def call(count: int) -> None:
         if count in (1, 300):
-            asked.append(asyncio.ensure_future(process.runtime.ask(PauseBot(BOT), "console")))
+            asked.append(asyncio.ensure_future(process.runtime.ask(PauseBot(BOT), OPERATING)))
 
     def look(batch: Commit) -> None:
         seen.extend(
@@ -289,7 +290,7 @@ async def test_an_answer_comes_while_candles_wait():
     async def ask() -> None:
         for _ in range(20):
             await turn()
-        assert await process.runtime.ask(PauseBot(BOT), "console") == Done(f"{BOT} is paused.")
+        assert await process.runtime.ask(PauseBot(BOT), OPERATING) == Done(f"{BOT} is paused.")
         taken.append(process.runtime.view().candles)
 
     await process.run(ask())
@@ -346,10 +347,10 @@ async def test_an_answer_to_a_chat_is_stored_with_the_effect_and_the_update_is_d
     world = World(steady(10))
     await world.store.mail.receive([Received("telegram:1", T0, "")])
     process = await world.process().start()
-    await process.run(process.runtime.ask(PauseBot(BOT), "telegram:7", sealing()))
+    await process.run(process.runtime.ask(PauseBot(BOT), OPERATING, sealing()))
     [commit] = [batch for batch in world.store.commits if batch.deliveries]
     assert [row.kind for row in commit.journal] == ["Instructed"]
-    assert [row.detail for row in commit.audit] == [f"paused {BOT}"]
+    assert [row.detail for row in commit.audit] == [f"{BOT} is paused."]
     assert commit.answered == ["telegram:1"]
     assert await world.store.mail.unanswered() == []
     [waiting] = await world.store.mail.waiting("telegram", "7", 10)
@@ -362,7 +363,7 @@ async def test_a_commit_that_fails_leaves_the_update_unanswered_and_no_letter():
     process = await world.process().start()
     world.store.fail_before = [Broken("the disk is gone")]
     with pytest.raises(Broken):
-        await process.run(process.runtime.ask(PauseBot(BOT), "telegram:7", sealing()))
+        await process.run(process.runtime.ask(PauseBot(BOT), OPERATING, sealing()))
     assert len(await world.store.mail.unanswered()) == 1
     assert await world.store.mail.waiting_chats() == []
 
@@ -626,7 +627,7 @@ async def test_remarks_become_notices_on_the_first_start_alone():
 async def test_a_pause_survives_a_restart():
     world = World(walk(100))
     process = await world.process().start()
-    await process.run(process.runtime.ask(PauseBot(BOT), "console"))
+    await process.run(process.runtime.ask(PauseBot(BOT), OPERATING))
     again = await world.process().start()
     [view] = again.runtime.view().bots
     assert view.status == "paused"
@@ -695,6 +696,47 @@ async def test_an_audit_whose_tail_was_cut_halts_the_desk():
     assert "sealed head" in process.runtime.view().halted
 
 
+async def test_another_key_than_the_audits_starts_no_desk_and_writes_nothing():
+    world = await holding()
+    before = repr((world.store.commits, world.store.audit, await world.store.states()))
+    with pytest.raises(BadSettings, match="SECRET_KEY is not the key that sealed this audit"):
+        await world.process(b"another key").start()
+    assert repr((world.store.commits, world.store.audit, await world.store.states())) == before
+    right = await world.process().start()
+    assert right.runtime.view().halted == ""
+
+
+async def test_another_key_starts_no_desk_over_an_audit_that_was_meddled_with():
+    """Where nothing of the end was sealed with this key, it is another one."""
+    world = await holding()
+    del world.store.audit[max(world.store.audit)]
+    with pytest.raises(BadSettings):
+        await world.process(b"another key").start()
+
+
+async def test_a_last_row_that_was_changed_halts_the_desk_with_the_right_key():
+    world = await holding()
+    last = max(world.store.audit)
+    world.store.audit[last] = replace(world.store.audit[last], detail="nothing happened")
+    process = await world.process().start()
+    assert process.runtime.view().halted
+
+
+@pytest.mark.parametrize("head_too", [False, True])
+async def test_an_audit_that_was_emptied_halts_the_desk(head_too):
+    world = await holding()
+    world.store.audit.clear()
+    if head_too:
+        world.store.audit_head = None
+    process = await world.process().start()
+    assert process.runtime.view().halted == "the audit is empty, but this desk has run before"
+
+
+async def test_a_desk_that_never_ran_has_an_empty_audit():
+    process = await World(steady(1)).process().start()
+    assert process.runtime.view().halted == ""
+
+
 async def test_a_position_whose_symbol_left_the_settings_is_named_and_still_protected():
     world = await holding()
     world.bots = lambda: [bot(puppet(), symbols=("ETHUSDT",))]
@@ -745,7 +787,7 @@ async def test_an_answer_is_given_once_its_outcome_is_stored():
     process = await world.process().start()
 
     async def ask() -> bool:
-        await process.runtime.ask(PauseBot(BOT), "console")
+        await process.runtime.ask(PauseBot(BOT), OPERATING)
         return any(row.action == "PauseBot" for b in world.store.commits for row in b.audit)
 
     assert await process.run(ask()) == [True]
@@ -755,7 +797,7 @@ async def test_several_people_each_get_their_own_answer():
     process = await World(steady(10)).process().start()
     runtime = process.runtime
     answers = await process.run(
-        runtime.ask(PauseBot(BOT), "console"), runtime.ask(ResumeBot("nobody"), "telegram:7")
+        runtime.ask(PauseBot(BOT), OPERATING), runtime.ask(ResumeBot("nobody"), OPERATING)
     )
     assert answers[0] == Done(f"{BOT} is paused.")
     assert answers[1].reason == "There is no bot 'nobody'."
@@ -767,12 +809,12 @@ async def test_too_many_waiting_people_are_told_to_come_again():
 
     async def crowd() -> str:
         asking = [
-            asyncio.ensure_future(runtime.ask(ResumeBot(BOT), "console"))
+            asyncio.ensure_future(runtime.ask(ResumeBot(BOT), OPERATING))
             for _ in range(PEOPLE_WAITING_MAX)
         ]
         await turn()
         try:
-            await runtime.ask(PauseBot(BOT), "console")
+            await runtime.ask(PauseBot(BOT), OPERATING)
         except Refused as refusal:
             return str(refusal)
         finally:
@@ -806,7 +848,7 @@ async def test_whoever_waits_when_the_desk_stops_is_told():
     async def ask() -> str:
         process.runtime.stop()
         try:
-            await process.runtime.ask(PauseBot(BOT), "console")
+            await process.runtime.ask(PauseBot(BOT), OPERATING)
         except Refused as refusal:
             return str(refusal)
         return "taken"
@@ -820,7 +862,7 @@ async def test_whoever_waited_before_the_desk_stopped_is_told():
 
     async def ask() -> str:
         try:
-            await process.runtime.ask(PauseBot(BOT), "console")
+            await process.runtime.ask(PauseBot(BOT), OPERATING)
         except Refused as refusal:
             return str(refusal)
         return "taken"
@@ -837,7 +879,7 @@ async def test_a_desk_that_has_ended_takes_no_more_questions():
     process = await World(steady(10)).process().start()
     await process.run()
     with pytest.raises(Refused, match="stopping"):
-        await process.runtime.ask(PauseBot(BOT), "console")
+        await process.runtime.ask(PauseBot(BOT), OPERATING)
 
 
 async def test_a_desk_that_broke_takes_no_more_questions():
@@ -847,7 +889,7 @@ async def test_a_desk_that_broke_takes_no_more_questions():
     with pytest.raises(LostLock):
         await process.run_until_stopped()
     with pytest.raises(Refused, match="stopping"):
-        await process.runtime.ask(PauseBot(BOT), "console")
+        await process.runtime.ask(PauseBot(BOT), OPERATING)
 
 
 async def test_a_market_that_breaks_ends_the_run_with_its_error():

@@ -13,6 +13,7 @@ from engine.order import Fill
 from engine.runtime import Runtime
 from engine.signal import Decision
 from engine.store.memory import MemoryStore
+from tests.askers import POLICY
 from tests.engine.conftest import BUY_NOW, LEAVE_NOW, SELL_NOW, bot, puppet
 from tests.fast_clock import FastClock
 from tests.servers.bybit import SYMBOLS, BybitServer, Fault, candle_at
@@ -58,7 +59,7 @@ async def one_process(
     rules = {symbol: market.instrument(symbol) for symbol in SYMBOLS}
     trader = bot(puppet(timeframe=MINUTE_MS), symbols=SYMBOLS)
     book = PaperBook(trader.account, Decimal(10_000), PaperSettings(), rules, market.funding_rate)
-    core = WatchedCore([trader], rules, MINUTE_MS, "paper", market.name)
+    core = WatchedCore([trader], rules, MINUTE_MS, "paper", market.name, POLICY)
     core.taken = taken
     exchange = PaperExchange([book], {trader.account: SYMBOLS})
     runtime = Runtime(core, store, exchange, market, server.clock, b"k" * 32, "1")

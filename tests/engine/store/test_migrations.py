@@ -12,11 +12,17 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from engine.errors import BadSettings, Broken
+from bot.app import open_app
+from bot.settings import Settings
+from engine.audit import Act, Chain, head_of
+from engine.errors import BadSettings, Broken, Refused
+from engine.people import Identity, Person, Role
 from engine.store.database import Database, open_database
 from engine.store.migrations import HEAD, bring_to_head, config_for, migrate, revision_of
 from engine.store.sql import open_store
 from engine.store.tables import metadata
+
+KEY = "a key of the desk that nobody knows"
 
 
 def steps(connection: Connection) -> list[str]:
@@ -62,6 +68,76 @@ async def test_the_steps_make_the_tables_the_program_works_with(database: Databa
         *metadata.tables,
         "alembic_version",
     }
+
+
+def fill_second_step(connection: Connection) -> None:
+    """What a desk of the second step left: two people, their accounts, and its audit."""
+    command.upgrade(config_for(connection), "0002")
+    for name, role, user_id in (("ann", "admin", "7"), ("old", "admin", "8")):
+        connection.execute(
+            text("INSERT INTO principals (principal_id, name, role) VALUES (:n, :n, :r)"),
+            {"n": name, "r": role},
+        )
+        connection.execute(
+            text("INSERT INTO identities (surface, user_id, principal_id) VALUES (:s, :u, :n)"),
+            {"s": "telegram", "u": user_id, "n": name},
+        )
+    rows = Chain(KEY.encode(), None).seal([Act(1, "desk", "started", ""), Act(2, "x", "y", "z")])
+    for row in rows:
+        connection.execute(
+            text("INSERT INTO audit VALUES (:seq, :ts, :actor, :action, :detail, :prev, :mac)"),
+            {name: getattr(row, name) for name in row.__slots__},
+        )
+    head = head_of(rows[-1], KEY.encode())
+    connection.execute(
+        text("INSERT INTO audit_head (id, seq, mac) VALUES (1, :seq, :mac)"),
+        {"seq": head.seq, "mac": head.mac},
+    )
+
+
+async def test_after_an_upgrade_who_is_in_the_settings_is_somebody_and_nobody_else(
+    database: Database, url: str, tmp_path: Path
+) -> None:
+    await database.write(fill_second_step)
+    await migrate(url)
+    store = await open_store(url)
+    assert {each.role for each in await store.recent(Person)} == {Role.NOBODY}
+    assert {each.principal_id for each in await store.recent(Identity)} == {""}
+    await store.close()
+    settings = Settings(
+        data_dir=tmp_path,
+        database_url=url,
+        secret_key=KEY,
+        people=[
+            {"name": "ann", "role": "trader", "telegram": 7},
+            {"name": "bob", "role": "admin", "discord": 9},
+        ],
+    )
+    async with open_app(settings) as app:
+        assert app.desk.view().halted == ""
+        people = await app.desk.store.recent(Person)
+        identities = await app.desk.store.recent(Identity)
+        last = await app.desk.store.last_audit()
+    assert {(each.name, each.role) for each in people} == {
+        ("ann", Role.TRADER),
+        ("bob", Role.ADMIN),
+        ("old", Role.NOBODY),
+    }
+    assert {(each.surface, each.user_id, each.principal_id) for each in identities} == {
+        ("telegram", "7", "ann"),
+        ("discord", "9", "bob"),
+        ("telegram", "8", ""),
+    }
+    assert last is not None and last.seq > 2
+
+
+async def test_an_audit_that_was_cut_keeps_the_table_that_verifies_it(database: Database) -> None:
+    await bring_to_head(database)
+    cut = "INSERT INTO audit_cuts (seq, mac, ts, seal) VALUES (1, 'a', 1, 'b')"
+    await database.write(lambda c: c.exec_driver_sql(cut))
+    with pytest.raises(Refused, match="the audit was cut: without its table audit_cuts"):
+        await database.write(lambda c: command.downgrade(config_for(c), "0002"))
+    assert await database.read(revision_of) == HEAD
 
 
 async def test_head_is_the_last_step(database: Database) -> None:
