@@ -1,6 +1,32 @@
 """What people can say and what we answer: the whole surface in one list."""
 
-from handlers import alerts, bots, market, portfolio, reports, strategy, system, trade
+from handlers import (
+    alerts,
+    audit,
+    bots,
+    market,
+    orders,
+    people,
+    portfolio,
+    proposals,
+    reports,
+    strategy,
+    system,
+    trade,
+)
 from handlers.command import registry
 
-COMMANDS = registry(system, bots, portfolio, reports, trade, market, strategy, alerts)
+COMMANDS = registry(
+    system,
+    bots,
+    portfolio,
+    reports,
+    trade,
+    orders,
+    proposals,
+    market,
+    strategy,
+    alerts,
+    people,
+    audit,
+)

@@ -1,7 +1,6 @@
 """What people want to be told: the news in a chat, reports at times, prices that are reached."""
 
 from dataclasses import replace
-from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
 from engine.alert import Direction
@@ -11,6 +10,7 @@ from engine.event import AddAlert, AddSchedule, PutChat, RemoveAlert, RemoveSche
 from engine.mail import Address, Chat, ChatKind
 from engine.people import Role
 from engine.schedule import ALIASES, Schedule, check, next_due
+from handlers.arguments import Price
 from handlers.command import (
     Act,
     ArgumentType,
@@ -32,24 +32,12 @@ from handlers.reply import Button, Reply, Table, Text, Time, Value, reply, show
 
 NUMBER_MAX = 10**9
 CRON_FIELDS = 5
-PRICE_MAX = Decimal(10) ** 12
 # Where an alert set at a terminal is told: at whichever terminal is open then.
 CONSOLE = Address("console", "")
 HERE = "This has no chat to answer in: say it in Telegram or Discord."
 
 Number = Annotated[int, whole(1, NUMBER_MAX)]
 Side = Annotated[str, one_of(*(word.value for word in Direction))]
-
-
-def _parse_price(field: str, word: str, desk: Desk) -> Decimal:
-    allowed = "a price above zero, as in 70000 or 0.0525"
-    try:
-        price = Decimal(word.replace(",", "").replace("_", ""))
-    except InvalidOperation:
-        raise BadInput(field, word, allowed) from None
-    if not (price.is_finite() and 0 < price < PRICE_MAX):
-        raise BadInput(field, word, allowed)
-    return price
 
 
 def _parse_when(field: str, text: str, desk: Desk) -> str:
@@ -76,7 +64,6 @@ def _parse_zone(field: str, word: str, desk: Desk) -> str:
     return word
 
 
-PRICE = ArgumentType("a price", _parse_price, lambda desk: [])
 WHEN = ArgumentType(
     "a time as 08:00, daily, hourly, weekly, monthly, or cron as in 0 8 * * mon-fri",
     _parse_when,
@@ -126,9 +113,7 @@ def _address(context: Context) -> Address:
 
 
 @command("alert", role=Role.TRADER, kind=Kind.WRITE)
-async def alert(
-    context: Context, symbol: Symbol, direction: Side, price: Annotated[Decimal, PRICE]
-) -> Act:
+async def alert(context: Context, symbol: Symbol, direction: Side, price: Price) -> Act:
     """Tell this chat once, when a price is first at or beyond a level.
 
     Example: /alert BTC above 70000

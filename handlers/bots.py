@@ -33,9 +33,9 @@ async def bot_pause(context: Context, bot: BotId) -> Act:
     )
 
 
-@command("bot resume", role=Role.TRADER, kind=Kind.WRITE)
+@command("bot resume", role=Role.TRADER, kind=Kind.SENSITIVE)
 async def bot_resume(context: Context, bot: BotId) -> Act:
-    """Let a paused bot open positions again.
+    """Let a paused bot open positions again, once a trader has confirmed it.
 
     Example: /bot resume shortseller_001
     """

@@ -1,52 +1,67 @@
 """Commands as data: a handler's signature is its arguments, its docstring its help."""
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import ModuleType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hints
 
 from engine.candle import TIMEFRAMES
 from engine.desk import Desk
 from engine.errors import BadInput, Refused
 from engine.event import Instruction
 from engine.mail import Address, ChatKind, Sealed
-from engine.people import Role
+from engine.people import Asker, Role
+from engine.people import Principal as Principal
+from engine.people import PrincipalKind as PrincipalKind
+from engine.proposal import Proposal, Way
 from handlers.reply import Reply
+
+# What stands in audit and logs where a code was typed.
+HIDDEN = "***"
+# A code, which an account in a phrase is not; what may be one with a slip of the finger; and one
+# where no number is asked for, which no part of an account or a chat's name is.
+CODES = re.compile(r"\b(?:\d{6}|\d{3}[ .-]\d{3})\b")
+NEAR_CODES = re.compile(r"\d{6,}|\b\d{3}[ .-]\d{3}\b")
+STRAY_CODES = re.compile(r"(?<![\w:.,-])(?:\d{6}|\d{3}[ .-]\d{3})(?!\w)")
+
+
+# What somebody in a hurry types instead of a command's name.
+ALIASES = {"halt!": "halt", "stop": "halt", "panic": "halt", "stopentry": "halt"}
 
 
 class Kind(StrEnum):
-    """What a command does: look, or change something."""
+    """What a command does: look, change something, or what waits for a human first.
+
+    SENSITIVE waits for a press (a YELLOW proposal), CRITICAL for a typed phrase (a RED one).
+    """
 
     READ = "read"
     WRITE = "write"
+    SENSITIVE = "sensitive"
+    CRITICAL = "critical"
 
 
-class PrincipalKind(StrEnum):
-    PERSON = "person"
-    SCHEDULE = "schedule"
+class Seal(Protocol):
+    """Makes the letter that is stored with an effect.
 
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Somebody who acts. Only the chat surfaces and the console make a PERSON.
-
-    `id` is the platform's own, never a name; `name` is what people call them, or empty.
+    `make` makes the answer; with a `card`, the answer is the card of that proposal instead, as it
+    stands when it is sent.
     """
 
-    kind: PrincipalKind
-    id: str
-    role: Role
-    name: str = ""
+    def __call__(self, make: Callable[[], Reply], card: int = 0) -> Sealed: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
     """Who asks, where, and of which desk. `surface` names the door: `console`, `telegram`, ...
 
-    `address` is the chat in which they ask, None at the console. `seal` makes the letter that
-    is stored with the effect of a command; where there is none, the answer just goes back.
+    `address` is the chat in which they ask, None at the console, `place` the Discord server that
+    it belongs to. `seal` makes the letter that is stored with the effect of a command; where there
+    is none, the answer just goes back. `way` is how it was said, `digest` what a pressed card was
+    bound to, `sender` what the account calls itself, which is never believed.
     """
 
     principal: Principal
@@ -55,7 +70,11 @@ class Context:
     commands: "tuple[Command, ...]"
     address: Address | None = None
     chat_kind: ChatKind | None = None
-    seal: Callable[[Callable[[], Reply]], Sealed] | None = None
+    seal: Seal | None = None
+    place: str = ""
+    way: Way = Way.TYPED
+    digest: str = ""
+    sender: str = ""
 
     @property
     def badge(self) -> str | None:
@@ -63,11 +82,13 @@ class Context:
         return self.desk.badge if self.principal.role > Role.NOBODY else None
 
     @property
+    def asker(self) -> Asker:
+        return Asker(self.principal, self.surface, self.address, self.place)
+
+    @property
     def actor(self) -> str:
         """Who this is in the audit: the door and the id, and the name where there is one."""
-        name = self.principal.name
-        known_as = f" ({name})" if name and name != self.principal.id else ""
-        return f"{self.surface}:{self.principal.id}{known_as}"
+        return self.asker.actor
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +99,10 @@ class ArgumentType:
     values for completion, where they can be listed; `words` are all there are, where they are the
     same on every desk; `bounds` the least and greatest whole number. One that is `rest` takes all
     words that are left, as the last argument of a command; `span` says how many of the words
-    typed from there on are one value.
+    typed from there on are one value. What is `secret` is kept in no audit and no log; what is
+    `numeric` may be six digits that are no code. What is `changing` has choices that come and go
+    while the desk runs; those of one that is `for_admins` are offered to nobody else. `missing`
+    asks for one that was left out.
     """
 
     name: str
@@ -88,6 +112,11 @@ class ArgumentType:
     words: tuple[str, ...] = ()
     bounds: tuple[int, int] | None = None
     span: Callable[[Sequence[str]], int] = lambda words: 1
+    secret: bool = False
+    changing: bool = False
+    for_admins: bool = False
+    numeric: bool = False
+    missing: Callable[[Desk], str] | None = None
 
     def allowed(self, desk: Desk) -> str:
         """What may be typed, in words."""
@@ -143,7 +172,7 @@ def whole(least: int, most: int) -> ArgumentType:
         return number
 
     name = f"a whole number from {least} to {most}"
-    return ArgumentType(name, parse, lambda desk: [], bounds=(least, most))
+    return ArgumentType(name, parse, lambda desk: [], bounds=(least, most), numeric=True)
 
 
 def one_of(*words: str) -> ArgumentType:
@@ -179,11 +208,15 @@ class Argument:
 class Act:
     """What a command asks of the core, and how its sentence about the outcome is answered.
 
-    `say` must not fail or wait: its answer is stored in one transaction with the effect.
+    What waits for a human is answered with its card, or as `proposed` says; what took effect, in a
+    chat, with the card of the proposal `card`, if one is named. None of these may fail or wait:
+    the answer is stored in one transaction with the effect.
     """
 
     instruction: Instruction
     say: Callable[[str], Reply]
+    proposed: Callable[[Proposal], Reply] | None = None
+    card: int = 0
 
 
 Handler = Callable[..., Awaitable[Reply | Act]]
@@ -193,7 +226,8 @@ Handler = Callable[..., Awaitable[Reply | Act]]
 class Command:
     """One thing that can be said. `name` may be two words, as in `bot pause`.
 
-    One that is `always` taken acts however late it arrives: it reduces risk.
+    One that is `always` taken acts however late it arrives: it reduces risk. Where it is `alone`,
+    that is so without arguments.
     """
 
     name: str
@@ -205,6 +239,16 @@ class Command:
     handler: Handler
     group: str = ""
     always: bool = False
+    alone: bool = False
+
+    def is_always(self, has_arguments: bool) -> bool:
+        """Whether it acts at any time, said with arguments or without."""
+        return self.always and not (self.alone and has_arguments)
+
+    @property
+    def holds_secrets(self) -> bool:
+        """Whether what is typed with it may be kept nowhere."""
+        return any(argument.type.secret for argument in self.arguments)
 
     @property
     def usage(self) -> str:
@@ -214,7 +258,12 @@ class Command:
 
 
 def command(
-    name: str, *, role: Role = Role.VIEWER, kind: Kind = Kind.READ, always: bool = False
+    name: str,
+    *,
+    role: Role = Role.VIEWER,
+    kind: Kind = Kind.READ,
+    always: bool = False,
+    alone: bool = False,
 ) -> Callable[[Handler], Command]:
     """Make a Command of a handler; `registry` collects it from its module."""
 
@@ -230,6 +279,7 @@ def command(
             handler=handler,
             group=handler.__module__.rpartition(".")[2],
             always=always,
+            alone=alone,
         )
 
     return make
@@ -267,10 +317,52 @@ def find(commands: Sequence[Command], words: Sequence[str]) -> tuple[Command, li
     """The command that `words` begin with, longest name first, and the words left over."""
     for length in (2, 1):
         name = " ".join(word.lower() for word in words[:length])
+        name = ALIASES.get(name, name)
         for candidate in commands:
             if candidate.name == name:
                 return candidate, list(words[length:])
     return None
+
+
+def kept(commands: Sequence[Command], line: str) -> str:
+    """A typed line as audit and logs may keep it: of one that may hold a code, the command."""
+    words = line.strip().removeprefix("/").split()
+    found = find(commands, words) if words else None
+    if found is None:
+        return NEAR_CODES.sub(HIDDEN, line)
+    target, rest = found
+    if target.holds_secrets:
+        return f"/{target.name} {HIDDEN}" if rest else line
+    if any(argument.type.numeric for argument in target.arguments):
+        return line
+    place = _begins_within(commands, target, line)
+    return STRAY_CODES.sub(HIDDEN, line[:place]) + (kept(commands, line[place:]) if rest else "")
+
+
+def _begins_within(commands: Sequence[Command], target: Command, line: str) -> int:
+    """Where the command begins that a line is about, as in `/preview buy BTC 100`; its end where
+    there is none."""
+    if not any(argument.type.rest for argument in target.arguments):
+        return len(line)
+    words = list(re.finditer(r"\S+", line))[len(target.name.split()) :]
+    for word in words:
+        place = word.start() + word[0].rfind("=") + 1
+        if find(commands, line[place:].removeprefix("/").split()):
+            return place
+    return len(line)
+
+
+def said(commands: Sequence[Command], target: Command, arguments: Mapping[str, Any]) -> str:
+    """A command with its arguments, on one line, as audit and logs may keep it."""
+    types = {argument.name: argument.type for argument in target.arguments}
+    words = [f"/{target.name}"]
+    for name, value in arguments.items():
+        if types[name].secret:
+            value = HIDDEN
+        elif types[name].rest:
+            value = kept(commands, str(value))
+        words.append(f"{name}={value}")
+    return " ".join(words)
 
 
 def parse(target: Command, words: Sequence[str], desk: Desk) -> dict[str, Any]:
@@ -285,18 +377,25 @@ def parse(target: Command, words: Sequence[str], desk: Desk) -> dict[str, Any]:
 
 
 def parse_named(target: Command, texts: Mapping[str, str], desk: Desk) -> dict[str, Any]:
-    """The arguments of `target` out of texts by name, as forms give them; raises Refused."""
+    """The arguments of `target` out of texts by name, as forms give them; raises Refused.
+
+    What was left blank is not given.
+    """
     types = {argument.name: argument.type for argument in target.arguments}
     for name in texts:
         if name not in types:
             raise BadInput("argument", name, f"one of the names in {target.usage}")
-    values = {name: types[name].parse(name, text, desk) for name, text in texts.items()}
+    values = {
+        name: types[name].parse(name, text, desk) for name, text in texts.items() if text.strip()
+    }
     return _complete(target, values, desk)
 
 
 def _complete(target: Command, values: dict[str, Any], desk: Desk) -> dict[str, Any]:
     for argument in target.arguments:
         if argument.required and argument.name not in values:
+            if argument.type.missing is not None:
+                raise Refused(argument.type.missing(desk))
             allowed = argument.type.allowed(desk)
             raise Refused(f"{argument.name} is missing: {allowed}. Usage: {target.usage}")
     return values

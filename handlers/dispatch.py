@@ -5,27 +5,59 @@ it goes through, and the surface says so to whoever it talks to.
 """
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import ceil
 from typing import Any
 
 import structlog
 
-from engine.effect import Done, Result
-from engine.errors import CountersignError, Refused
+from engine.effect import Done, NotDone, Proposed, Result
+from engine.errors import BadInput, CountersignError, Refused
 from engine.mail import Sealed, storable
 from engine.runtime import BUSY
-from handlers.command import Act, Command, Context, find, parse, parse_named
-from handlers.reply import Reply
+from handlers.cards import card
+from handlers.command import (
+    HIDDEN,
+    NEAR_CODES,
+    STRAY_CODES,
+    Act,
+    Command,
+    Context,
+    Kind,
+    PrincipalKind,
+    find,
+    kept,
+    parse,
+    parse_named,
+    said,
+)
+from handlers.reply import Duration, Reply, show
 
 # A longer line is nobody's command; it is refused before anything reads it.
 LINE_MAX = 4096
+TOO_LONG = f"A command has at most {LINE_MAX} characters."
 # What of a command is kept in the audit.
 AUDIT_LINE_MAX = 200
 OUR_FAULT = "That did not work, and it is our fault. What happened is in the desk's log."
 # What of an unknown word is said back.
 WORD_SHOWN = 40
+ALWAYS, PRESS, NOTED = "always", "press", "noted"
+# How many commands of each class one person may say in so many seconds. Whoever sits at the
+# machine may say any number.
+RATES: Mapping[str, tuple[int, float]] = {
+    Kind.READ: (30, 60.0),
+    Kind.WRITE: (20, 60.0),
+    Kind.SENSITIVE: (10, 60.0),
+    Kind.CRITICAL: (5, 60.0),
+    # What reduces risk, and presses that decide, which are counted before they are looked into.
+    ALWAYS: (60, 60.0),
+    PRESS: (60, 60.0),
+    # What is refused for its rate is written to the audit so often.
+    NOTED: (1, 60.0),
+}
+CONSOLE = "console"
 
 log = structlog.get_logger()
 
@@ -35,19 +67,16 @@ async def dispatch_line(context: Context, line: str) -> Reply:
     if context.desk.runtime.busy:
         return Reply(error=BUSY, badge=context.badge)
     line = storable(line)
+    shown = kept(context.commands, line)
     if len(line) > LINE_MAX:
-        return _refuse(context, line, f"A command has at most {LINE_MAX} characters.")
+        return _refuse(context, shown, TOO_LONG)
     words = line.strip().removeprefix("/").split()
     found = find(context.commands, words) if words else None
     if found is None:
-        return _refuse(context, line, _unknown(context.commands, words))
+        return _not_found(context, shown, words)
     target, rest = found
-    try:
-        _authorize(context, target)
-        arguments = parse(target, rest, context.desk)
-    except Refused as error:
-        return _refuse(context, line, str(error))
-    return await dispatch(context, target, arguments)
+    read = partial(parse, target, rest, context.desk)
+    return await _dispatch(context, target, shown, read, always=target.is_always(bool(rest)))
 
 
 async def dispatch_named(context: Context, name: str, texts: Mapping[str, str]) -> Reply:
@@ -56,24 +85,48 @@ async def dispatch_named(context: Context, name: str, texts: Mapping[str, str]) 
         return Reply(error=BUSY, badge=context.badge)
     texts = {name: storable(text) for name, text in texts.items()}
     line = " ".join([f"/{storable(name)}", *(f"{key}={text}" for key, text in texts.items())])
+    shown = kept(context.commands, line)
     found = find(context.commands, name.split())
     if found is None or found[0].name != name:
-        return _refuse(context, line, _unknown(context.commands, name.split()))
+        return _not_found(context, shown, name.split())
     if len(line) > LINE_MAX:
-        return _refuse(context, line, f"A command has at most {LINE_MAX} characters.")
-    try:
-        _authorize(context, found[0])
-        arguments = parse_named(found[0], texts, context.desk)
-    except Refused as error:
-        return _refuse(context, line, str(error))
-    return await dispatch(context, found[0], arguments)
+        return _refuse(context, shown, TOO_LONG)
+    target = found[0]
+    read = partial(parse_named, target, texts, context.desk)
+    return await _dispatch(context, target, shown, read, always=target.is_always(bool(texts)))
 
 
 async def dispatch(context: Context, target: Command, arguments: dict[str, Any]) -> Reply:
     """Run a command for somebody, with arguments that are parsed already."""
-    line = " ".join([f"/{target.name}", *(f"{k}={v}" for k, v in arguments.items())])
+    line = said(context.commands, target, arguments)
+    always = target.is_always(bool(arguments))
+    return await _dispatch(context, target, line, lambda: arguments, always=always)
+
+
+async def _dispatch(
+    context: Context,
+    target: Command,
+    line: str,
+    arguments: Callable[[], dict[str, Any]],
+    *,
+    always: bool,
+) -> Reply:
+    may = context.principal.role >= target.role
+    if slow := too_fast(context, line, ALWAYS if always and may else target.kind):
+        return slow
     try:
-        _authorize(context, target)
+        authorize(context, target)
+        values = arguments()
+    except BadInput as error:
+        return _refuse(context, line, _without_secrets(target, error))
+    except Refused as error:
+        return _refuse(context, line, str(error))
+    return await _run(context, target, values)
+
+
+async def _run(context: Context, target: Command, arguments: dict[str, Any]) -> Reply:
+    line = said(context.commands, target, arguments)
+    try:
         answer = await target.handler(context, **arguments)
         if isinstance(answer, Act):
             answer = await _carry_out(context, answer)
@@ -89,24 +142,78 @@ async def dispatch(context: Context, target: Command, arguments: dict[str, Any])
 async def _carry_out(context: Context, act: Act) -> Reply:
     """Have the core act; where the answer goes to a chat, it is stored with the effect."""
     seal = None if context.seal is None else partial(_sealed, context, act)
-    return act.say(await context.desk.ask(act.instruction, context.actor, seal))
+    return _answer(context, act, await context.desk.ask(act.instruction, context.asker, seal))
 
 
 def _sealed(context: Context, act: Act, result: Result) -> Sealed:
     assert context.seal is not None
-    badge = context.badge
 
     def answer() -> Reply:
-        if isinstance(result, Done):
-            return replace(act.say(result.text), badge=badge)
-        return Reply(error=result.reason, badge=badge)
+        return replace(_answer(context, act, result), badge=context.badge)
 
-    return context.seal(answer)
+    return context.seal(answer, card=_card_of(act, result))
 
 
-def _authorize(context: Context, target: Command) -> None:
+def _card_of(act: Act, result: Result) -> int:
+    """The proposal whose card is the answer; 0 where it is words."""
+    match result:
+        case Proposed(proposal) if act.proposed is None:
+            return proposal.proposal_id
+        case Done():
+            return act.card
+    return 0
+
+
+def _answer(context: Context, act: Act, result: Result) -> Reply:
+    match result:
+        case Done(text):
+            return act.say(text)
+        case NotDone(reason):
+            return Reply(error=reason)
+        case Proposed(proposal) if act.proposed is not None:
+            return act.proposed(proposal)
+        case Proposed(proposal):
+            return card(proposal, context.desk.clock.now())
+
+
+def authorize(context: Context, target: Command) -> None:
+    """Raise Refused where somebody's role is not enough."""
     if context.principal.role < target.role:
         raise Refused(f"/{target.name} needs the role {target.role.word}.")
+
+
+def too_fast(context: Context, line: str, what: str) -> Reply | None:
+    """The refusal of somebody who says more of a class (of RATES) than anybody types; None where
+    they do not."""
+    who, rates = context.principal, context.desk.rates
+    if who.kind is not PrincipalKind.PERSON or context.surface == CONSOLE:
+        return None
+    whose = who.principal_id or f"{context.surface}:{who.id}"
+    delay = rates.take(whose, what)
+    if delay <= 0:
+        return None
+    count, seconds = RATES[what]
+    wait = show(Duration(ceil(delay) * 1000))
+    per = show(Duration(int(seconds * 1000)))
+    reason = f"Slow down: {count} such commands in {per} are allowed. Wait {wait}."
+    if rates.take(whose, NOTED) <= 0:
+        _audit(context, line, f"refused: {reason}")
+    return Reply(error=reason, badge=context.badge)
+
+
+def _without_secrets(target: Command, error: BadInput) -> str:
+    """What is wrong with an argument, without what may be a code typed in its place."""
+    if not target.holds_secrets:
+        return str(error)
+    plain = {argument.name for argument in target.arguments if not argument.type.secret}
+    value = NEAR_CODES.sub(HIDDEN, str(error.value)) if error.field in plain else HIDDEN
+    return str(BadInput(error.field, value, error.allowed))
+
+
+def _not_found(context: Context, line: str, words: Sequence[str]) -> Reply:
+    """Answer what is no command, as slowly as what only looks."""
+    slow = too_fast(context, line, Kind.READ)
+    return slow or _refuse(context, line, _unknown(context.commands, words))
 
 
 def _unknown(commands: Sequence[Command], words: Sequence[str]) -> str:
@@ -123,8 +230,12 @@ def _unknown(commands: Sequence[Command], words: Sequence[str]) -> str:
 
 
 def _refuse(context: Context, line: str, reason: str) -> Reply:
-    _audit(context, line, f"refused: {reason}")
-    return Reply(error=reason, badge=context.badge)
+    # An answer may have to be kept until it can be sent: no code is said back.
+    noted, told = reason, reason
+    if HIDDEN in line:
+        noted, told = NEAR_CODES.sub(HIDDEN, reason), STRAY_CODES.sub(HIDDEN, reason)
+    _audit(context, line, f"refused: {noted}")
+    return Reply(error=told, badge=context.badge)
 
 
 def _audit(context: Context, line: str, outcome: str) -> None:

@@ -2,16 +2,20 @@
 
 from decimal import Decimal
 
+from engine.drafts import instruction_of
 from engine.effect import Notice, NoticeKind
+from engine.event import SetRole
 from engine.order import Fill, Order, Reason, Side
 from engine.position import Trade
+from engine.proposal import Proposal, ProposalKind, ProposalState
+from handlers.cards import ended, headline, standing
 from handlers.market import symbol_buttons
 from handlers.reply import (
     Button,
+    Code,
     Duration,
     Money,
     Percent,
-    Price,
     Quantity,
     Reply,
     Text,
@@ -19,6 +23,7 @@ from handlers.reply import (
     reply,
     show,
 )
+from handlers.tickets import exact_price
 
 REASON_WORDS = {
     Reason.EMA_CROSS: "the price fell through a long average",
@@ -28,8 +33,14 @@ REASON_WORDS = {
     Reason.MA_EXIT: "the price is no longer below its averages",
     Reason.TIME_EXIT: "greatest age reached",
     Reason.LIQUIDATION: "LIQUIDATION: the margin was used up",
+    Reason.MANUAL_ENTRY: "ordered by hand",
+    Reason.MANUAL_EXIT: "closed by hand",
 }
 
+ANCHOR = (
+    "The audit's end today. Keep this message: countersign audit verify --head with it shows "
+    "whether anything before it was changed or cut away."
+)
 STATUS = Button("Status", "/status")
 TRADES = Button("Trades", "/trades")
 
@@ -45,10 +56,10 @@ def notice_reply(notice: Notice) -> Reply:
             return _rejected(notice)
         case NoticeKind.BOT_PAUSED:
             text = f"{notice.bot_id} was paused by {notice.text}. Open positions are still managed."
-            return _told(text, Button("Resume", f"/bot resume {notice.bot_id}"))
+            return _told(text, Button(f"Resume {notice.bot_id}", f"/bot resume {notice.bot_id}"))
         case NoticeKind.BOT_RESUMED:
             text = f"{notice.bot_id} was resumed by {notice.text}."
-            return _told(text, Button("Pause", f"/bot pause {notice.bot_id}"))
+            return _told(text, Button(f"Pause {notice.bot_id}", f"/bot pause {notice.bot_id}"))
         case NoticeKind.DESK_STARTED:
             return _told(f"The desk is running, version {notice.text}.", STATUS)
         case NoticeKind.DESK_STOPPED:
@@ -67,6 +78,43 @@ def notice_reply(notice: Notice) -> Reply:
             return _alert(notice)
         case NoticeKind.TROUBLE:
             return _told(f"{notice.text}", Button("Health", "/health"))
+        case NoticeKind.DESK_RESUMED:
+            text = f"Trading was resumed by {notice.actor}: bots may open positions again."
+            return _told(text, STATUS, Button("Halt", "/halt"))
+        case NoticeKind.PROPOSED:
+            return _told(_proposed(_proposal(notice)))
+        case NoticeKind.PROPOSAL_ENDED if _proposal(notice).kind is ProposalKind.ACCESS:
+            return _told(_let_in(_proposal(notice)))
+        case NoticeKind.PROPOSAL_CHANGED | NoticeKind.PROPOSAL_ENDED:
+            return _told(_changed(_proposal(notice)))
+        case NoticeKind.SECURITY:
+            return _told(f"Security: {notice.text}", Button("People", "/people"))
+        case NoticeKind.AUDIT_ANCHOR:
+            return reply(Text(ANCHOR), Code(f"{notice.text}"))
+
+
+def _proposed(proposal: Proposal) -> str:
+    """One line for where there are no cards, with what to type."""
+    number = proposal.proposal_id
+    approve = f"/approve {number} {proposal.phrase}".rstrip()
+    return (
+        f"{headline(proposal)}. Asked by {proposal.asker}, ends {show(Time(proposal.expires_at))}: "
+        f"{approve} or /reject {number}; /proposals {number} shows it."
+    )
+
+
+def _let_in(proposal: Proposal) -> str:
+    """What whoever asked to be let in is told; the desk's own words are for those who are in."""
+    wanted = instruction_of(proposal)
+    if proposal.state is not ProposalState.DONE or not isinstance(wanted, SetRole):
+        return "You are not let in. /access asks again."
+    return f"You are let in as {wanted.role.word}. /start says what you can do."
+
+
+def _changed(proposal: Proposal) -> str:
+    if proposal.state.is_final:
+        return ended(proposal)
+    return f"{headline(proposal)}. {standing(proposal)}"
 
 
 def _told(text: str, *buttons: Button) -> Reply:
@@ -112,11 +160,19 @@ def _alert(notice: Notice) -> Reply:
 
 
 def _halted(notice: Notice) -> Reply:
-    text = (
-        f"HALTED: no new positions until a person has looked. {notice.text}.\n"
-        "Open positions are still managed."
-    )
+    managed = "Open positions are still managed."
+    if notice.actor:
+        why = f" ({notice.text})" if notice.text else ""
+        said = f"HALTED by {notice.actor}{why}: no new positions until an admin says /resume."
+        text = f"{said}\n{managed}"
+        return _told(text, STATUS, Button("Resume", "/resume"))
+    text = f"HALTED: no new positions until a person has looked. {notice.text}.\n{managed}"
     return _told(text, STATUS, Button("Health", "/health"))
+
+
+def _proposal(notice: Notice) -> Proposal:
+    assert notice.proposal is not None
+    return notice.proposal
 
 
 def _fill(notice: Notice) -> Fill:
@@ -149,8 +205,7 @@ def _by(notice: Notice) -> str:
 
 
 def _price(price: Decimal) -> str:
-    """With the digits it has: executions and levels lie on the instrument's tick."""
-    return show(Price(price, max(0, -int(price.as_tuple().exponent))))
+    return show(exact_price(price))
 
 
 def _usdt(amount: Decimal) -> str:

@@ -10,6 +10,7 @@ from engine.candle import DAY_MS
 from engine.desk import Desk
 from engine.ledger import EquityPoint, Funding, Ledger
 from engine.order import ZERO, Fill
+from engine.people import Role
 from engine.position import Trade
 from engine.view import AccountView, CoreView, PositionView
 from handlers.command import Context, command, whole
@@ -71,8 +72,25 @@ async def positions(context: Context) -> Reply:
     )
     rows = tuple(_position_row(desk, item, view.market_time) for item in view.positions)
     table = Table("Open positions", columns, rows, empty="No open positions.")
-    symbols = [item.position.symbol for item in view.positions][:BUTTONS_FOR]
-    return reply(table, buttons=tuple(button for each in symbols for button in _look_at(each)))
+    shown = view.positions[:BUTTONS_FOR]
+    may_close = context.principal.role >= Role.TRADER
+    return reply(
+        table,
+        *_on_their_way(len(view.open_orders)),
+        buttons=tuple(
+            button
+            for item in shown
+            for button in (*_look_at(item), *(_close(item) if may_close else ()))
+        ),
+    )
+
+
+def _on_their_way(orders: int) -> tuple[Text, ...]:
+    """What these positions may soon be changed by."""
+    if not orders:
+        return ()
+    said = "1 order is on its way." if orders == 1 else f"{orders} orders are on their way."
+    return (Text(said),)
 
 
 @command("portfolio")
@@ -271,10 +289,19 @@ def _position_row(desk: Desk, item: PositionView, now: int) -> tuple[Value, ...]
     )
 
 
-def _look_at(symbol: str) -> tuple[Button, ...]:
+def _look_at(item: PositionView) -> tuple[Button, ...]:
+    symbol = item.position.symbol
     return (
         Button(f"Chart {symbol}", f"/chart {symbol}"),
         Button(f"Why {symbol}", f"/why {symbol}"),
+    )
+
+
+def _close(item: PositionView) -> tuple[Button, ...]:
+    symbol, bot_id = item.position.symbol, item.position.bot_id
+    return (
+        Button(f"Close {symbol}", f"/close {symbol} all {bot_id}"),
+        Button(f"Close half {symbol}", f"/close {symbol} half {bot_id}"),
     )
 
 

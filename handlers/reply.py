@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.candle import DAY_MS, HOUR_MS, MINUTE_MS, Candle
 from engine.order import Side
+from engine.proposal import Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Named values. Names are snake_case; renderers make words of them."""
+    """Named values. Names are snake_case; renderers make words of them.
+
+    Where there are `words`, people read those instead, and the values are for machines.
+    """
 
     title: str
     fields: dict[str, Value]
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,41 @@ class Chart:
     chart: CandleChart | EquityChart
 
 
-Block = Text | Fields | Table | Code | Chart
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """What somebody enrolls their authenticator with: a picture to scan, a key to type.
+
+    It names whose it is and nothing more. A private chat has it made when it is sent; everywhere
+    else, and once nothing waits to be confirmed, it says so in words.
+    """
+
+    principal_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A text file to keep: a chat sends it as one, a terminal prints what is in it."""
+
+    name: str
+    content: str
+
+
+Block = Text | Fields | Table | Code | Chart | Enrollment | File
+
+
+@dataclass(frozen=True, slots=True)
+class Decides:
+    """What a button decides: the proposal as it was shown, and which way.
+
+    `nonce`, `expires_at` (UTC ms) and `digest` are the proposal's own.
+    """
+
+    proposal_id: int
+    approves: bool
+    tier: Tier
+    nonce: str
+    expires_at: int
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +190,13 @@ class Button:
     """A command under a finger: `command` is what typing it would be.
 
     `asks` names the arguments that are not in it yet: a chat asks for them before it runs.
+    `decides` is set where it decides a proposal: in a chat it is good for that and nothing else.
     """
 
     label: str
     command: str
     asks: tuple[str, ...] = ()
+    decides: Decides | None = None
 
     @property
     def usage(self) -> str:

@@ -2,19 +2,19 @@
 
 import asyncio
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from engine.bot import BotStatus
 from engine.candle import MINUTE_MS
-from engine.desk import Desk
+from engine.desk import Desk, Section
 from engine.errors import BadInput, Refused, Unreachable
 from engine.order import ZERO
 from engine.people import Role
 from engine.ports import FeedHealth
 from engine.view import CoreView
 from handlers.bots import bots_table
-from handlers.command import Command, Context, Words, command, find
+from handlers.command import Command, Context, Kind, Words, command, find
 from handlers.reply import (
     Block,
     Button,
@@ -73,10 +73,21 @@ GROUPS = {
     "portfolio": "Money",
     "reports": "Reports",
     "trade": "Trades and orders",
+    "orders": "Orders by hand",
+    "proposals": "Countersigns",
     "market": "Market",
     "strategy": "Decisions",
     "alerts": "News and alerts",
+    "people": "People",
+    "audit": "The record",
 }
+
+# What a command takes, by its class.
+BADGES = {Kind.READ: "⚪", Kind.WRITE: "🟢", Kind.SENSITIVE: "🟡", Kind.CRITICAL: "🔴"}
+LEGEND = (
+    "⚪ looks, 🟢 acts at once, 🟡 waits for a press, 🔴 waits for a typed phrase. "
+    "/help and a command tells all about it, as in /help chart."
+)
 
 
 @command("start")
@@ -139,11 +150,11 @@ async def help_(context: Context, command: Words | None = None) -> Reply:
         Table(
             GROUPS.get(group, group.capitalize()),
             ("command", "what"),
-            tuple((c.usage, c.summary) for c in members),
+            tuple((c.usage, f"{BADGES[c.kind]} {c.summary}") for c in members),
         )
         for group, members in groupby(allowed, key=lambda c: c.group)
     ]
-    return reply(*tables, Text("/help and a command tells all about it, as in /help chart."))
+    return reply(*tables, Text(LEGEND))
 
 
 @command("status")
@@ -154,8 +165,20 @@ async def status(context: Context) -> Reply:
     """
     desk = context.desk
     view = desk.view()
-    buttons = (Button("Positions", "/positions"), Button("P&L", "/pnl"), Button("Why", "/why"))
+    buttons = (
+        Button("Positions", "/positions"),
+        Button("P&L", "/pnl"),
+        Button("Why", "/why"),
+        *_switch(context, view),
+    )
     return reply(Fields("Status", _status(desk, view)), bots_table(view), buttons=buttons)
+
+
+def _switch(context: Context, view: CoreView) -> tuple[Button, ...]:
+    """Halt or resume, for whoever may say so."""
+    name = "resume" if view.halted else "halt"
+    mine = {each.name for each in context.commands if each.role <= context.principal.role}
+    return (Button(name.capitalize(), f"/{name}"),) if name in mine else ()
 
 
 @command("health")
@@ -253,22 +276,20 @@ async def version(context: Context) -> Reply:
     return reply(Fields("Countersign", fields))
 
 
-@command("whoami", role=Role.NOBODY)
-async def whoami(context: Context) -> Reply:
-    """Your id, your role, and where you speak from.
+@command("settings", role=Role.ADMIN)
+async def settings(context: Context) -> Reply:
+    """The settings in force, by section; what is secret is not shown.
 
-    Example: /whoami
+    Example: /settings
     """
-    who = context.principal
-    fields: dict[str, Value] = {
-        "id": who.id,
-        "role": who.role.word,
-        "surface": context.surface,
-    }
-    if who.role is Role.NOBODY:
-        text = "You may not use this desk. Give your id to its admin, who can let you in."
-        return reply(Fields("You", fields), Text(text))
-    return reply(Fields("You", fields))
+    return reply(*(_section(*each) for each in context.desk.settings.items()))
+
+
+def _section(title: str, values: Section) -> Block:
+    if isinstance(values, Mapping):
+        return Fields(title, dict(values))
+    columns = tuple(values[0]) if values else ()
+    return Table(title, columns, tuple(tuple(each.values()) for each in values))
 
 
 # -- help --------------------------------------------------------------------------------

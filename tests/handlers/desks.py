@@ -1,5 +1,5 @@
 """Whole small desks to say commands to: a real core, store and paper exchange, a script
-instead of a market, and a clock that stands still."""
+instead of a market, and a clock that stands still until it is moved."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,16 +14,19 @@ from engine.event import CandleClosed
 from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
 from engine.instrument import MAJORS, Instrument
 from engine.mail import Address, ChatKind
-from engine.people import Role
+from engine.memory import Policy
+from engine.pace import Paces
+from engine.people import OPERATOR, Identity, Person, Role
 from engine.ports import Clock, FeedHealth, Store
+from engine.proposal import Proposal
 from engine.runtime import Runtime
 from engine.store.memory import MemoryStore
 from engine.strategies import STRATEGIES
 from handlers import COMMANDS
 from handlers.command import Context, Principal, PrincipalKind
-from handlers.dispatch import dispatch_line
-from handlers.reply import Block, Fields, Reply, Table, Value
-from tests.clock import FakeClock
+from handlers.dispatch import RATES, dispatch_line
+from handlers.reply import Block, Fields, Reply, Table, Text, Value
+from tests.clock import FakeClock, turn
 
 T0 = 1_735_689_600_000
 BAR = 5 * MINUTE_MS
@@ -32,6 +35,44 @@ BTC, ETH = "BTCUSDT", "ETHUSDT"
 
 # 52 hours up, a fall through both averages (sold), a recovery (bought back), and a fall again.
 FALLING_TWICE = ((620, 5.0), (40, -60.0), (60, 70.0), (52, -60.0))
+
+
+SECRET = b"s" * 32
+
+# Who is at the desk, each with an account of Telegram.
+PEOPLE = {
+    Role.ADMIN: (Person("ann", "ann", Role.ADMIN), Identity("telegram", "7", "ann")),
+    Role.TRADER: (Person("tom", "tom", Role.TRADER), Identity("telegram", "8", "tom")),
+    Role.VIEWER: (Person("vic", "vic", Role.VIEWER), Identity("telegram", "9", "vic")),
+}
+STRANGER_ID = "555"
+# More than any test says.
+WIDE_RATES = dict.fromkeys(RATES, (10_000, 60.0))
+
+
+class StillClock(FakeClock):
+    """Virtual time that only `advance` moves; who sleeps meanwhile wakes then."""
+
+    def __init__(self, now: int) -> None:
+        super().__init__(now)
+        self._moved: list[asyncio.Event] = []
+
+    async def sleep(self, seconds: float) -> None:
+        until = self.ms + seconds * 1000
+        moved = asyncio.Event()
+        self._moved.append(moved)
+        try:
+            await turn()
+            while self.ms < until:
+                moved.clear()
+                await moved.wait()
+        finally:
+            self._moved.remove(moved)
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        for moved in self._moved:
+            moved.set()
 
 
 class ScriptedMarket:
@@ -81,12 +122,12 @@ class ScriptedMarket:
         return aggregate(bars, BAR, interval)[-limit:]
 
 
-def course(start: float, legs: Sequence[tuple[int, float]]) -> list[Candle]:
-    """Bars along a path: for each leg so many bars, each with so much change."""
+def course(start: float, legs: Sequence[tuple[int, float]], at: int = T0) -> list[Candle]:
+    """Bars along a path from `at`: for each leg so many bars, each with so much change."""
     steps = chain.from_iterable(repeat(step, count) for count, step in legs)
     closes = list(accumulate(steps, initial=start))
     return [
-        Candle(T0 + i * BAR, a, max(a, b) + 3.0, min(a, b) - 3.0, b, 10.0 + i % 7)
+        Candle(at + i * BAR, a, max(a, b) + 3.0, min(a, b) - 3.0, b, 10.0 + i % 7)
         for i, (a, b) in enumerate(zip(closes, closes[1:], strict=False))
     ]
 
@@ -100,19 +141,28 @@ OpenDesk = Callable[[ScriptedMarket], Awaitable[Desk]]
 
 
 async def build(
-    market: ScriptedMarket, store: Store | None = None, clock: Clock | None = None
+    market: ScriptedMarket,
+    store: Store | None = None,
+    clock: Clock | None = None,
+    policy: Policy | None = None,
+    bot_ids: Sequence[str] = (BOT,),
 ) -> tuple[Runtime, Desk]:
     last = max((event.closed_at for event in market.coming), default=T0)
-    clock = clock or FakeClock(last + 30_000)
+    clock = clock or StillClock(last + 30_000)
     store = store or MemoryStore()
     epoch = await store.take_epoch("test")
-    account = f"paper-{market.name}-{BOT}"
-    bots = [Bot(BOT, STRATEGIES["shortseller"], tuple(market.traded), account, Decimal(10_000))]
+    traded, strategy = tuple(market.traded), STRATEGIES["shortseller"]
+    bots = [
+        Bot(bot_id, strategy, traded, f"paper-{market.name}-{bot_id}", Decimal(10_000))
+        for bot_id in bot_ids
+    ]
     rules = {symbol: market.instrument(symbol) for symbol in market.symbols}
     paper = PaperSettings(slippage_max=0.0)
     books = [PaperBook(b.account, b.capital, paper, rules, market.funding_rate) for b in bots]
     runtime = Runtime(
-        core=Core(bots, rules, market.interval, "paper", market.name),
+        core=Core(
+            bots, rules, market.interval, "paper", market.name, policy or Policy(SECRET, Decimal(0))
+        ),
         store=store,
         exchange=PaperExchange(books, {bot.account: bot.symbols for bot in bots}),
         market=market,
@@ -121,23 +171,55 @@ async def build(
         version="1.2.3",
     )
     await runtime.start(epoch)
-    return runtime, Desk("paper", "1.2.3", clock.now(), runtime, store, market, clock)
+    people, accounts = zip(*PEOPLE.values(), strict=True)
+    await runtime.know(people, accounts)
+    rates = Paces(clock, WIDE_RATES)
+    desk = Desk(
+        "paper", "1.2.3", clock.now(), runtime, store, market, clock, {"desk": IN_FORCE}, rates
+    )
+    return runtime, desk
 
 
+# The settings of a desk that is tried.
+IN_FORCE = {"mode": "paper", "market": "a script"}
 # Where somebody is who speaks in a chat.
 CHAT = Address("telegram", "7")
 
 
 def context(desk: Desk, role: Role = Role.ADMIN, in_chat: bool = False) -> Context:
-    principal = Principal(PrincipalKind.PERSON, "ann", role)
-    if in_chat:
-        return Context(principal, "telegram", desk, COMMANDS, CHAT, ChatKind.PRIVATE)
-    return Context(principal, "console", desk, COMMANDS)
+    """Somebody of this role, at the console or in a private chat."""
+    if not in_chat:
+        at_console = Principal(PrincipalKind.PERSON, "ann", role, "", OPERATOR)
+        return Context(at_console, "console", desk, COMMANDS)
+    return Context(principal(role), "telegram", desk, COMMANDS, CHAT, ChatKind.PRIVATE)
+
+
+def principal(role: Role) -> Principal:
+    """Whoever has this role at the desk, by their account of Telegram."""
+    if role is Role.NOBODY:
+        return Principal(PrincipalKind.PERSON, STRANGER_ID, role)
+    person, account = PEOPLE[role]
+    return Principal(PrincipalKind.PERSON, account.user_id, role, person.name, person.principal_id)
 
 
 async def say(desk: Desk, line: str, role: Role = Role.ADMIN, in_chat: bool = False) -> Reply:
     """What the desk answers somebody who types `line`, at the console or in a chat."""
     return await dispatch_line(context(desk, role, in_chat), line)
+
+
+async def propose(desk: Desk, line: str, role: Role = Role.ADMIN) -> Proposal:
+    """Say a command that waits for a human, in a chat; the proposal it became."""
+    before = {each.proposal_id for each in desk.view().proposals}
+    answer = await say(desk, line, role, in_chat=True)
+    [found] = [each for each in desk.view().proposals if each.proposal_id not in before]
+    assert answer.ok, answer.error
+    return found
+
+
+def text(reply: Reply) -> str:
+    """All that a reply says in whole sentences."""
+    assert reply.ok, reply.error
+    return "\n".join(block.text for block in reply.blocks if isinstance(block, Text))
 
 
 def fields(reply: Reply, title: str | None = None) -> dict[str, Value]:

@@ -16,7 +16,7 @@ from engine.errands import ALERTS_MAX, SCHEDULES_MAX
 from engine.errors import Refused
 from engine.event import CandleClosed, PriceTicked, ScheduleRan
 from engine.mail import Address, Chat, ChatKind
-from engine.people import Role
+from engine.people import DESK, Role
 from engine.ports import Commit
 from engine.schedule import Schedule
 from engine.store.memory import MemoryStore
@@ -213,8 +213,8 @@ PRICES = {
     "inf": "a price above zero",
     "1e13": "a price above zero",
     "cheap": "a price above zero",
-    "1e-13": "at most 12 decimals",
-    "1e-20000": "at most 12 decimals",
+    "1e-13": "decimals with a point, at most 12 of them",
+    "1e-20000": "decimals with a point, at most 12 of them",
 }
 
 
@@ -299,7 +299,7 @@ async def test_a_schedule_can_be_said_in_these_ways(
         [found] = here.desk.view().schedules
         assert (found.cron, found.zone, found.command) == expected
         assert Address(found.surface, found.chat_id, found.thread_id) == CHAT
-        assert found.created_by.startswith("telegram:ann")
+        assert found.created_by.startswith("telegram:8 (tom)")
 
 
 WRONG = {
@@ -370,10 +370,10 @@ async def test_a_schedule_runs_once_for_each_time() -> None:
         await say(here.desk, "/schedule add 08:00 status", in_chat=True)
         [schedule] = here.desk.view().schedules
         due = schedule.last_due + HOUR_MS
-        await here.desk.ask(ScheduleRan(1, due), "schedule:1")
+        await here.desk.ask(ScheduleRan(1, due), DESK)
         for number, again in ((1, due), (1, due - 1), (2, due)):
             with pytest.raises(Refused, match="has run for that time, or is removed"):
-                await here.desk.ask(ScheduleRan(number, again), "schedule:1")
+                await here.desk.ask(ScheduleRan(number, again), DESK)
         [schedule] = await here.desk.store.recent(Schedule)
         assert schedule.last_due == due
 
@@ -401,7 +401,7 @@ async def test_a_chat_is_subscribed_and_unsubscribed(kind: ChatKind) -> None:
         assert "told the desk's news" in text_of(await dispatch_line(said, "/subscribe"))
         [chat] = await here.desk.store.recent(Chat)
         assert (chat.address, chat.kind, chat.subscribed) == (at, kind, True)
-        assert chat.added_by == "telegram:ann"
+        assert chat.added_by == "telegram:7 (ann)"
         assert "no more news" in text_of(await dispatch_line(said, "/unsubscribe"))
         [chat] = await here.desk.store.recent(Chat)
         assert not chat.subscribed

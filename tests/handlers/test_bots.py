@@ -33,7 +33,11 @@ async def test_a_paused_bot_is_paused_when_the_answer_comes_and_can_be_resumed(
     assert rows(table(listed, "Bots"))[0]["status"] == "paused"
     assert listed.buttons == paused.buttons
 
-    resumed = await say(desk, f"/bot resume {BOT}", Role.TRADER)
+    asked = await say(desk, f"/bot resume {BOT}", Role.TRADER)
+    assert asked.blocks[0] == Text(f"Proposal 1: Resume {BOT}")
+    assert rows(table(await say(desk, "/bot list"), "Bots"))[0]["status"] == "paused"
+
+    resumed = await say(desk, "/approve 1", Role.TRADER)
     assert resumed.blocks == (Text(f"{BOT} is resumed."),)
     assert rows(table(await say(desk, "/bot list"), "Bots"))[0]["status"] == "active"
 

@@ -17,6 +17,15 @@ from tests.handlers.desks import BOT, context, say
 
 # What a command needs to be typed with.
 ARGUMENTS = {
+    "buy": "ETH 100",
+    "sell": "ETH 100",
+    "close": "BTC",
+    "approve": "1",
+    "reject": "1",
+    "preview": "status",
+    "role": "telegram:123 viewer",
+    "unenroll": "ann",
+    "unlock": "tom",
     "bot pause": BOT,
     "bot resume": BOT,
     "alert": "BTC above 900000",
@@ -27,9 +36,25 @@ ARGUMENTS = {
 }
 # What there must be before a command can do something.
 BEFORE = {
-    "unalert": "/alert BTC above 900000",
-    "schedule remove": "/schedule add 08:00 status",
-    "schedule run": "/schedule add 08:00 status",
+    "unalert": ("/alert BTC above 900000",),
+    "schedule remove": ("/schedule add 08:00 status",),
+    "schedule run": ("/schedule add 08:00 status",),
+    "bot resume": (f"/bot pause {BOT}",),
+    "resume": ("/halt",),
+    "approve": (f"/bot pause {BOT}", f"/bot resume {BOT}"),
+    "reject": (f"/bot pause {BOT}", f"/bot resume {BOT}"),
+    "unlock": ("/lock tom",),
+}
+# What is refused for another reason than the role of the command.
+REFUSED = {
+    ("access", Role.VIEWER): "You are viewer already.",
+    ("access", Role.TRADER): "You are trader already.",
+    ("access", Role.ADMIN): "You are admin already.",
+    ("link", Role.NOBODY): "Say /link with the account that the desk knows",
+    ("lock", Role.ADMIN): "ann is the only admin who can act",
+    ("unenroll", Role.ADMIN): "ann has no authenticator.",
+    ("unlock", Role.VIEWER): "That needs the role admin; yours is viewer.",
+    ("unlock", Role.TRADER): "That needs the role admin; yours is trader.",
 }
 
 
@@ -38,11 +63,14 @@ BEFORE = {
 async def test_every_command_is_run_for_its_role_and_refused_below_it(
     desk: Desk, target: Command, role: Role
 ) -> None:
-    if target.name in BEFORE:
-        await say(desk, BEFORE[target.name], in_chat=True)
+    for before in BEFORE.get(target.name, ()):
+        assert (await say(desk, before, in_chat=True)).ok
     line = f"/{target.name} {ARGUMENTS.get(target.name, '')}"
     answer = await say(desk, line, role, in_chat=True)
-    if role >= target.role:
+    if (target.name, role) in REFUSED:
+        assert answer.error is not None
+        assert answer.error.startswith(REFUSED[target.name, role])
+    elif role >= target.role:
         assert answer.ok, answer.error
     else:
         assert answer.error == f"/{target.name} needs the role {target.role.word}."

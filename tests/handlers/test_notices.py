@@ -9,10 +9,12 @@ from engine.alert import Alert, Direction
 from engine.desk import Desk
 from engine.effect import Notice, NoticeKind
 from engine.order import Fill, Order, Reason, Side
+from engine.people import Role
 from engine.position import Trade
+from engine.proposal import Proposal, ProposalState
 from handlers.notices import REASON_WORDS, notice_reply
-from handlers.reply import Button, Text
-from tests.handlers.desks import BOT, say
+from handlers.reply import Button, Code, Text
+from tests.handlers.desks import BOT, propose, say
 
 D = Decimal
 # 2025-01-03 08:10 UTC
@@ -31,9 +33,15 @@ async def facts(desk: Desk) -> tuple[list[Order], list[Fill], Trade]:
 Facts = tuple[list[Order], list[Fill], Trade]
 
 
+@pytest.fixture
+async def proposal(desk: Desk) -> Proposal:
+    await say(desk, "/halt")
+    return await propose(desk, "/resume")
+
+
 @pytest.mark.parametrize("kind", NoticeKind)
 def test_every_kind_of_notice_is_one_or_two_lines_with_working_words(
-    kind: NoticeKind, facts: Facts
+    kind: NoticeKind, facts: Facts, proposal: Proposal
 ) -> None:
     orders, fills, trade = facts
     notice = Notice(
@@ -48,20 +56,36 @@ def test_every_kind_of_notice_is_one_or_two_lines_with_working_words(
         D(9991),
         "a text",
         alert=ALERT,
+        proposal=proposal,
+        actor="ann",
     )
     answer = notice_reply(notice)
-    (block,) = answer.blocks
+    block = answer.blocks[0]
+    assert len(answer.blocks) == (2 if kind is NoticeKind.AUDIT_ANCHOR else 1)
     assert isinstance(block, Text)
     assert 1 <= len(block.text.splitlines()) <= 2
     assert "None" not in block.text
     assert all(button.command.startswith("/") for button in answer.buttons)
 
 
-async def test_the_buttons_of_notices_are_commands_that_work(desk: Desk, facts: Facts) -> None:
+async def test_the_buttons_of_notices_are_commands_that_work(
+    desk: Desk, facts: Facts, proposal: Proposal
+) -> None:
+    await say(desk, f"/bot pause {BOT}")
     orders, fills, trade = facts
     for kind in NoticeKind:
         notice = Notice(
-            kind, TS, BOT, trade.account, trade.symbol, orders[0], fills[0], trade, alert=ALERT
+            kind,
+            TS,
+            BOT,
+            trade.account,
+            trade.symbol,
+            orders[0],
+            fills[0],
+            trade,
+            text="by ann",
+            alert=ALERT,
+            proposal=proposal,
         )
         for button in notice_reply(notice).buttons:
             assert (await say(desk, button.command)).ok, button
@@ -81,6 +105,20 @@ def test_an_entry_says_price_protection_reason_and_bot(facts: Facts) -> None:
         Button("Chart", "/chart BTCUSDT"),
         Button("Why", "/why BTCUSDT"),
     )
+
+
+async def test_whoever_asked_to_be_let_in_is_told_what_they_are_now(desk: Desk) -> None:
+    await say(desk, "/access trader", Role.NOBODY, in_chat=True)
+    [asked] = desk.view().proposals
+
+    def told(state: ProposalState) -> str:
+        ended = replace(asked, state=state, decided_by="ann", outcome="outcome")
+        [block] = notice_reply(Notice(NoticeKind.PROPOSAL_ENDED, TS, proposal=ended)).blocks
+        assert isinstance(block, Text)
+        return block.text
+
+    assert told(ProposalState.DONE) == "You are let in as trader. /start says what you can do."
+    assert told(ProposalState.REJECTED) == "You are not let in. /access asks again."
 
 
 def test_an_exit_says_result_reason_time_held_and_balance(facts: Facts) -> None:
@@ -123,8 +161,41 @@ def test_whoever_paused_a_bot_is_named_and_it_can_be_undone() -> None:
     assert answer.blocks == (
         Text("shortseller_001 was paused by console:ann. Open positions are still managed."),
     )
-    assert answer.buttons == (Button("Resume", "/bot resume shortseller_001"),)
+    assert answer.buttons == (Button(f"Resume {BOT}", f"/bot resume {BOT}"),)
 
 
 def test_every_reason_has_words() -> None:
     assert set(REASON_WORDS) == set(Reason)
+
+
+def test_a_halt_by_a_person_says_whose_it_is_and_how_it_ends() -> None:
+    answer = notice_reply(Notice(NoticeKind.DESK_HALTED, TS, actor="ann"))
+    assert answer.blocks == (
+        Text(
+            "HALTED by ann: no new positions until an admin says /resume.\n"
+            "Open positions are still managed."
+        ),
+    )
+    assert Button("Resume", "/resume") in answer.buttons
+
+
+def test_where_there_are_no_cards_a_proposal_is_told_with_what_to_type(
+    proposal: Proposal,
+) -> None:
+    (block,) = notice_reply(Notice(NoticeKind.PROPOSED, TS, proposal=proposal)).blocks
+    assert isinstance(block, Text)
+    assert block.text.startswith("Proposal 1: Resume trading. Asked by ann, ends ")
+    assert f"/approve 1 {proposal.phrase} or /reject 1;" in block.text
+
+
+def test_whoever_asked_is_told_in_one_sentence_how_it_ended(proposal: Proposal) -> None:
+    ended = replace(proposal, state=ProposalState.REJECTED, decided_by="bob", decided_at=TS)
+    (block,) = notice_reply(Notice(NoticeKind.PROPOSAL_ENDED, TS, proposal=ended)).blocks
+    assert block == Text(
+        "Proposal 1 (Resume trading) was rejected by bob at 08:10:00 UTC. Nothing was changed."
+    )
+
+
+def test_the_end_of_the_audit_can_be_copied() -> None:
+    answer = notice_reply(Notice(NoticeKind.AUDIT_ANCHOR, TS, text="17:abc"))
+    assert answer.blocks[1] == Code("17:abc")

@@ -8,6 +8,7 @@ from engine.candle import DAY_MS, HOUR_MS
 from engine.desk import Desk
 from engine.ledger import EquityPoint
 from engine.order import ZERO
+from engine.people import Role
 from engine.ports import Commit
 from handlers.portfolio import max_drawdown
 from handlers.reply import (
@@ -63,7 +64,11 @@ async def test_a_position_shows_size_prices_profit_protection_and_age(desk: Desk
     assert answer.buttons == (
         Button(f"Chart {BTC}", f"/chart {BTC}"),
         Button(f"Why {BTC}", f"/why {BTC}"),
+        Button(f"Close {BTC}", f"/close {BTC} all {BOT}"),
+        Button(f"Close half {BTC}", f"/close {BTC} half {BOT}"),
     )
+    looks = (await say(desk, "/positions", Role.VIEWER)).buttons
+    assert looks == answer.buttons[:2]
 
 
 async def test_without_positions_the_answer_says_so(young_desk: Desk) -> None:

@@ -170,8 +170,58 @@ async def test_help_lists_only_what_the_asker_may_run(desk: Desk) -> None:
         "/unalert <alert>",
         "/schedule add <when> [zone] [command]",
         "/schedule remove <schedule>",
+        "/buy <symbol> <amount> [bot] [stop] [target]",
+        "/sell <symbol> <amount> [bot] [stop] [target]",
+        "/close <symbol> [share] [bot]",
+        "/halt [reason]",
+        "/approve <proposal> [code] [phrase]",
+        "/reject <proposal>",
     }
     assert "/pnl [days]" in viewer
+
+
+@pytest.mark.parametrize(
+    ("usage", "light"),
+    [
+        ("/status", "⚪"),
+        ("/halt [reason]", "🟢"),
+        ("/bot resume <bot>", "🟡"),
+        ("/resume", "🔴"),
+    ],
+)
+async def test_help_shows_by_a_color_what_a_command_takes(
+    desk: Desk, usage: str, light: str
+) -> None:
+    answer = await say(desk, "/help")
+    told = {row[0]: row[1] for b in answer.blocks if isinstance(b, Table) for row in b.rows}
+    assert str(told[usage]).startswith(f"{light} ")
+
+
+@pytest.mark.parametrize(
+    ("role", "before", "after"),
+    [
+        (Role.VIEWER, None, None),
+        (Role.TRADER, Button("Halt", "/halt"), None),
+        (Role.ADMIN, Button("Halt", "/halt"), Button("Resume", "/resume")),
+    ],
+)
+async def test_the_switch_is_offered_to_whoever_may_use_it(
+    desk: Desk, role: Role, before: Button | None, after: Button | None
+) -> None:
+    assert (await say(desk, "/status", role)).buttons[3:] == ((before,) if before else ())
+    await say(desk, "/halt")
+    assert (await say(desk, "/status", role)).buttons[3:] == ((after,) if after else ())
+
+
+async def test_the_settings_in_force_are_shown_to_admins_by_section(desk: Desk) -> None:
+    bots = [{"id": BOT, "capital": "10000"}]
+    told = replace(desk, settings={"approvals": {"required": "1"}, "bots": bots, "people": []})
+    answer = await say(told, "/settings")
+    assert fields(answer, "approvals") == {"required": "1"}
+    # An id is a value: names of fields are shown in words.
+    assert rows(table(answer, "bots")) == [{"id": BOT, "capital": "10000"}]
+    assert table(answer, "people").rows == ()
+    assert (await say(told, "/settings", Role.TRADER)).error == "/settings needs the role admin."
 
 
 async def test_help_on_a_command_gives_usage_arguments_and_allowed_values(desk: Desk) -> None:
