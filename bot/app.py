@@ -13,15 +13,16 @@ from random import Random
 import structlog
 
 from bot import console
+from bot.anchors import Anchors
 from bot.chats import Chats, open_chats
 from bot.clock import SystemClock
 from bot.door import Door
 from bot.feed_watch import watch_feed
 from bot.first_run import HISTORY_MS, History
 from bot.outbox import Outbox
-from bot.people import People, open_people
-from bot.render import Picture, draw_charts, draw_picture
-from bot.settings import DEMO_SEED, Settings, prepare_folder, secret_key
+from bot.people import People, open_people, perhaps_one, too_few_admins
+from bot.render import Drawn, Picture, draw_charts, draw_picture
+from bot.settings import DEMO_SEED, Settings, effective, prepare_folder, secret_key
 from bot.tour import greeting
 from bot.version import VERSION
 from bot.workers import Workers
@@ -32,10 +33,13 @@ from engine.desk import Desk
 from engine.effect import Notice, NoticeKind
 from engine.errors import LostLock
 from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
+from engine.keys import derive
 from engine.mail import Address
 from engine.market.bybit import BybitMarket, open_bybit
 from engine.market.replay import open_replay
 from engine.market.simulated import SimulatedMarket
+from engine.memory import Policy
+from engine.pace import Paces
 from engine.ports import Clock, Commit, Market, StateRow, Store
 from engine.position import Position
 from engine.runtime import Runtime
@@ -43,6 +47,7 @@ from engine.store.lock import DeskLock, Lock, PostgresLock
 from engine.store.sql import open_store
 from engine.strategies import STRATEGIES
 from engine.view import CoreView
+from handlers.dispatch import RATES
 from handlers.notices import notice_reply
 from handlers.reply import Reply, Text
 
@@ -55,6 +60,8 @@ LOCK_NAME = "countersign desk"
 WARMUP_SPARE = 400
 # A live market's own candles: what every strategy's are built of.
 LIVE_INTERVAL = 5 * MINUTE_MS
+# A live price that is older is none to open a position at by hand.
+LIVE_PRICE_AGE_MS = 2 * MINUTE_MS
 # How much simulated history lies before the moment a demo is first started.
 SIMULATED_PAST_MS = 30 * DAY_MS
 
@@ -69,6 +76,7 @@ class App:
     door: Door
     outbox: Outbox
     chats: Chats
+    anchors: Anchors
     workers: Workers
     history: History | None
     locks: tuple[Lock, ...]
@@ -80,6 +88,7 @@ class App:
             asyncio.create_task(self.door.serve(), name="door"),
             asyncio.create_task(self._deliver(), name="outbox"),
             asyncio.create_task(self.chats.run(), name="chats"),
+            asyncio.create_task(self.anchors.run(), name="anchors"),
             asyncio.create_task(self._watch_locks(), name="locks"),
         ]
         if isinstance(self.desk.market, BybitMarket):
@@ -148,7 +157,6 @@ async def open_app(
         store = await open_store(settings.database)
         stack.push_async_callback(store.close)
         epoch = await store.take_epoch(f"process {os.getpid()} on {socket.gethostname()}")
-        people = await open_people(settings, store, epoch)
         market = await _market(settings, store, epoch, clock)
         if isinstance(market, BybitMarket):
             stack.callback(market.close)
@@ -158,12 +166,23 @@ async def open_app(
         await runtime.start(epoch, remarks, halts=[*filter(None, [_latch(settings)])])
         remarks += _without_effect(bots, runtime.view(), market, runtime.strays())
         remarks += await _left_behind(store, settings, bots, market)
+        people = await open_people(settings, runtime, store)
+        remarks += filter(None, [too_few_admins(settings, people), perhaps_one(settings, people)])
         for remark in remarks:
             log.warning("note", text=remark)
         workers = Workers(clock)
         stack.push_async_callback(workers.close)
         desk = Desk(
-            settings.mode, VERSION, clock.now(), runtime, store, market, clock, tuple(remarks)
+            mode=settings.mode,
+            version=VERSION,
+            started_at=clock.now(),
+            runtime=runtime,
+            store=store,
+            market=market,
+            clock=clock,
+            settings=effective(settings, market.label),
+            rates=Paces(clock, RATES),
+            remarks=tuple(remarks),
         )
         yield _assembled(settings, desk, people, workers, locks, on_progress)
 
@@ -183,15 +202,15 @@ def _assembled(
         history = _history(runtime, market, settings.speed, on_progress)
     charts = settings.data_dir / "charts"
 
-    async def draw(reply: Reply) -> list[Path | None]:
+    async def draw(reply: Reply) -> list[Drawn | None]:
         async def in_worker(picture: Picture, path: Path) -> None:
             await workers.run(draw_picture, picture, path)
 
-        return await draw_charts(reply, charts, in_worker)
+        return await draw_charts(reply, charts, in_worker, desk.enrollment)
 
     door = Door(
         settings.data_dir / SOCKET_NAME,
-        answer=partial(console.answer, desk, draw),
+        answer=partial(console.answer, desk, draw, settings.data_dir / "files"),
         welcome=partial(console.welcome, desk, partial(greeting, desk)),
     )
     chats = open_chats(settings, desk, people, draw)
@@ -203,7 +222,8 @@ def _assembled(
 
     def tell(notice: Notice) -> None:
         if is_news(notice):
-            door.broadcast(notice_reply(notice))
+            if is_for_consoles(notice):
+                door.broadcast(notice_reply(notice))
             log_notice(notice)
 
     def audience(notice: Notice) -> Sequence[Address]:
@@ -211,7 +231,8 @@ def _assembled(
 
     outbox = Outbox(desk.store, desk.clock, tell, audience, lambda: desk.badge, chats.courier.wake)
     runtime.listen(outbox.on_commit)
-    return App(desk, door, outbox, chats, workers, history, tuple(locks))
+    anchors = Anchors(desk, secret_key(settings))
+    return App(desk, door, outbox, chats, anchors, workers, history, tuple(locks))
 
 
 def _history(
@@ -226,6 +247,12 @@ def _history(
     history = History(runtime, market, market.anchor, speed, on_progress)
     runtime.listen(history.on_commit)
     return history
+
+
+def is_for_consoles(notice: Notice) -> bool:
+    """Whether consoles are told: not of what was asked there, nor of an end a second time."""
+    asked = notice.kind is NoticeKind.PROPOSED and notice.proposal
+    return not (asked and asked.surface == "console") and notice.kind != NoticeKind.PROPOSAL_ENDED
 
 
 def log_notice(notice: Notice) -> None:
@@ -284,7 +311,9 @@ def _runtime(
         PaperBook(bot.account, bot.capital, paper, instruments, market.funding_rate) for bot in bots
     ]
     return Runtime(
-        core=Core(bots, instruments, market.interval, settings.mode, market.name),
+        core=Core(
+            bots, instruments, market.interval, settings.mode, market.name, _policy(settings)
+        ),
         store=store,
         exchange=PaperExchange(books, {bot.account: bot.symbols for bot in bots}),
         market=market,
@@ -292,6 +321,17 @@ def _runtime(
         audit_key=secret_key(settings),
         version=VERSION,
         killed=partial(_latch, settings),
+    )
+
+
+def _policy(settings: Settings) -> Policy:
+    """What the core must know to guard the account."""
+    return Policy(
+        required=settings.approvals.required,
+        delay_ms=settings.delay_ms,
+        secret=derive(secret_key(settings), "office"),
+        taker_fee=settings.paper.taker_fee,
+        price_age_max_ms=LIVE_PRICE_AGE_MS if settings.market == "bybit" else 0,
     )
 
 

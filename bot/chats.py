@@ -8,20 +8,28 @@ from functools import partial
 import structlog
 
 from bot.courier import Courier
+from bot.enrollments import Enrollments
 from bot.gate import Gate
 from bot.inbox import Inbox
 from bot.offers import Offers
 from bot.people import People, new_chat
 from bot.schedule import Scheduler
-from bot.settings import Settings
+from bot.settings import Settings, secret_key
 from bot.surface import Draw, Surface, SurfaceEnded
+from bot.tokens import Tokens, tokens_key
 from engine.candle import DAY_MS
 from engine.desk import Desk
-from engine.effect import Notice
+from engine.drafts import bot_of, instruction_of
+from engine.effect import Notice, NoticeKind
 from engine.errors import CountersignError, Unreachable
 from engine.event import Instruction, PutChat, ReportTrouble
 from engine.mail import Address
+from engine.people import DESK, Role
 from engine.ports import Commit
+from engine.proposal import ProposalState
+from engine.tiers import decider
+from handlers import cards
+from handlers.reply import Reply
 
 # What was answered, or has arrived, is remembered for this long.
 REMEMBERED_MS = 7 * DAY_MS
@@ -33,6 +41,10 @@ RESTART_S = 10.0
 # How long a desk that stops waits for its last words to arrive.
 FAREWELL_S = 3.0
 LOOK_S = 0.05
+# News of orders, which goes to whoever asked for one too.
+OF_ORDERS = (NoticeKind.ENTRY, NoticeKind.EXIT, NoticeKind.ORDER_REJECTED)
+# What is the admins' business alone.
+FOR_ADMINS = (NoticeKind.SECURITY, NoticeKind.AUDIT_ANCHOR)
 
 log = structlog.get_logger()
 
@@ -47,16 +59,35 @@ class Chats:
     inbox: Inbox
     courier: Courier
     scheduler: Scheduler
+    enrollments: Enrollments
 
     def on_commit(self, batch: Commit) -> None:
-        self.people.on_commit(batch)
         self.courier.on_commit(batch)
+        self.enrollments.on_commit(batch)
 
     def audience(self, notice: Notice) -> Sequence[Address]:
-        """The chats that a notice goes to: those that may hear it, on a surface that is there."""
-        if notice.address is None:
-            return self.people.audience(self.surfaces)
-        return [notice.address] if self.may_hear(notice.address) else []
+        """The chats that a notice goes to: those that may hear it, on a surface that is there.
+
+        A proposal goes to whoever may decide it, but for the chat that was answered with it.
+        """
+        if notice.address is not None:
+            return self._told_alone(notice, notice.address)
+        if notice.kind in FOR_ADMINS:
+            return self.people.own_chats(Role.ADMIN, self.surfaces)
+        if notice.kind is NoticeKind.PROPOSED and (proposal := notice.proposal):
+            instruction = instruction_of(proposal)
+            role = decider(proposal.tier, instruction)
+            own = self.people.own_chats(role, self.surfaces, bot_of(instruction))
+            return [at for at in own if at != proposal.address]
+        return self.people.audience(self.surfaces)
+
+    def _told_alone(self, notice: Notice, at: Address) -> list[Address]:
+        """A chat that is told something for itself, unless it hears the news of it anyway."""
+        ended = notice.proposal is not None and notice.proposal.state is not ProposalState.DONE
+        told_anyway = notice.kind in OF_ORDERS or (notice.proposal is not None and not ended)
+        if told_anyway and at in self.people.audience(self.surfaces):
+            return []
+        return [at] if self.may_hear(at) else []
 
     def may_hear(self, address: Address) -> bool:
         return may_hear(self.people, self.surfaces, address)
@@ -71,6 +102,7 @@ class Chats:
                 tasks.create_task(self.courier.run(), name="courier")
                 tasks.create_task(self.scheduler.run(), name="schedules")
                 tasks.create_task(self._prune(), name="prune")
+                tasks.create_task(self.enrollments.run(), name="enrollments")
                 for surface in self.surfaces.values():
                     tasks.create_task(self._serve(surface), name=surface.name)
         finally:
@@ -144,7 +176,7 @@ def may_hear(people: People, surfaces: Mapping[str, Surface], address: Address) 
 async def tell(desk: Desk, instruction: Instruction) -> None:
     """Have the core note something that the chat side found out."""
     try:
-        await desk.ask(instruction, "desk")
+        await desk.ask(instruction, DESK)
     except CountersignError as error:
         log.warning("it could not be noted", what=str(instruction), error=str(error))
 
@@ -168,7 +200,14 @@ def open_chats(settings: Settings, desk: Desk, people: People, draw: Draw) -> Ch
             return
         await tell(desk, PutChat(replace(chat, gone=reason)))
 
-    offers = Offers(desk.store.mail, desk.clock)
+    async def card(proposal_id: int) -> Reply | None:
+        proposal = await desk.proposal(proposal_id)
+        if proposal is None:
+            return None
+        return replace(cards.card(proposal, desk.clock.now()), badge=desk.badge)
+
+    tokens = Tokens(tokens_key(secret_key(settings), desk.mode, desk.market.name))
+    offers = Offers(desk.store.mail, desk.clock, people, tokens, desk.proposal)
     if (secret := settings.telegram_bot_token) is not None:
         # Takes two seconds and 120 MB; who does not use it does not pay for it.
         from bot.telegram import Telegram
@@ -199,7 +238,10 @@ def open_chats(settings: Settings, desk: Desk, people: People, draw: Draw) -> Ch
         if not people.audience([name]):
             log.warning("this platform has no admin: nobody there is admitted", surface=name)
     desk.links.update({name: surface.condition for name, surface in surfaces.items()})
-    courier = Courier(desk.store.mail, desk.clock, people, surfaces, lost)
-    inbox = Inbox(desk, people, courier, surfaces)
+    courier = Courier(desk.store.mail, desk.clock, people, surfaces, lost, card)
+    inbox = Inbox(desk, people, courier, surfaces, offers)
     scheduler = Scheduler(desk, partial(may_hear, people, surfaces))
-    return Chats(desk, people, surfaces, inbox, courier, scheduler)
+    enrollments = Enrollments(
+        desk.store.mail, desk.clock, surfaces, desk.enrollment, courier.answer
+    )
+    return Chats(desk, people, surfaces, inbox, courier, scheduler, enrollments)

@@ -18,6 +18,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+audit = typer.Typer(help="Look after the record of what was done.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 
 
@@ -71,6 +74,23 @@ def health(json: Json = False) -> None:
     from bot.settings import load
 
     _finish(lambda: probe(socket_path(load()), json=json))
+
+
+@audit.command()
+def verify(
+    head: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SEQ:MAC",
+            help="An end of the audit that the desk posted, or only its mac, or how that begins.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Check every row of the audit and its ends; exit code 1 when one is not as it was sealed."""
+    from bot.audit_verify import verify_audit
+
+    _finish(lambda: verify_audit(Path(), head, json=json))
 
 
 @app.command()

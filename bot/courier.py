@@ -7,8 +7,9 @@ that open it is sent again and says so: perhaps twice, never lost.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import structlog
 from pydantic import ValidationError
@@ -17,16 +18,20 @@ from bot import letter as letters
 from bot.letter import Letter
 from bot.people import People
 from bot.surface import BadMarkup, ChatGone, NotSent, PartlySent, Surface, Throttled, Undeliverable
-from engine.errors import CountersignError, Unreachable
+from engine.errors import Broken, CountersignError, LostLock, Unreachable
 from engine.mail import Address, ChatKind, Delivery, Priority, WaitingDelivery
+from engine.pace import until
 from engine.ports import Clock, Commit, Mail
+from engine.proposal import card_topic
 from handlers.reply import Reply, Text
 
 # What Telegram's bot support asks for: a message a second to one chat, 20 a minute to one group,
-# 30 a second in all. Answers to people are not held back by it, but they count.
+# 30 a second in all. In a chat only news is held back by it, among itself; answers nowhere.
 CHAT_PACE = (1, 1.0)
 GROUP_PACE = (20, 60.0)
 PACE_IN_ALL = (30, 1.0)
+# How long news makes room for answers, which count too, in a chat in steady use.
+NEWS_PATIENCE_S = 10.0
 # From so many waiting pieces of news on, several share a message.
 CROWD = 5
 TOGETHER_MAX = 12
@@ -36,6 +41,8 @@ PATIENCE_S = 60.0
 ROUTES_MAX = 2_000
 # How often the database is asked again when it could not be.
 RETRY_S = 2.0
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
 
@@ -78,14 +85,17 @@ class _Limit:
 class _Route:
     """One chat: its limits, and how it fared.
 
-    `stored` counts the answers that were stored for it, `served` says how many of them there
-    were when nothing was left; `news` that one more was.
+    `limits` are those of any chat and of a group, `news_limits` the same of news alone;
+    `news_since` is when the news that is next began to wait. `stored` counts the answers that were
+    stored for the chat, `served` says how many of them there were when nothing was left; `news`
+    that something came which may go first.
     """
 
     surface: Surface
     chat_id: str
-    in_chat: _Limit
-    in_group: _Limit
+    limits: tuple[_Limit, ...]
+    news_limits: tuple[_Limit, ...]
+    news_since: float | None = None
     quiet_until: float = 0.0
     failures: int = 0
     stored: int = 0
@@ -96,9 +106,25 @@ class _Route:
         self.stored += 1
         self.news.set()
 
+    @contextmanager
+    def sending(self, priority: Priority) -> Iterator[None]:
+        """Count what is sent meanwhile."""
+        limits = self.limits
+        if priority is Priority.NEWS:
+            limits += self.news_limits
+            self.news_since = None
+        with ExitStack() as counting:
+            for limit in limits:
+                counting.enter_context(limit.sending())
+            yield
+
 
 class Courier:
-    """Delivers to the chats of all surfaces. `lost` is told of a chat that can't be reached."""
+    """Delivers to the chats of all surfaces. `lost` is told of a chat that can't be reached.
+
+    `card` makes the reply that is the card of a proposal, as it stands now; None where there is no
+    such proposal any more.
+    """
 
     def __init__(
         self,
@@ -107,12 +133,14 @@ class Courier:
         people: People,
         surfaces: Mapping[str, Surface],
         lost: Callable[[Address, str], Awaitable[None]],
+        card: Callable[[int], Awaitable[Reply | None]],
     ) -> None:
         self._mail = mail
         self._clock = clock
         self._people = people
         self._surfaces = surfaces
         self._lost = lost
+        self._card = card
         self._in_all = {name: _Limit(clock, *PACE_IN_ALL) for name in surfaces}
         self._routes: dict[tuple[str, str], _Route] = {}
         self._serving: set[tuple[str, str]] = set()
@@ -120,7 +148,9 @@ class Courier:
         self._wake.set()
 
     def wake(self) -> None:
-        """Say that something may wait."""
+        """Say that something may wait, and perhaps may go before what waits already."""
+        for chat in self._serving & self._routes.keys():
+            self._routes[chat].news.set()
         self._wake.set()
 
     def on_commit(self, batch: Commit) -> None:
@@ -140,7 +170,7 @@ class Courier:
         if route.stored > route.served or route.quiet_until > self._clock.monotonic():
             return await self._store(address, letter)
         try:
-            with self._sending(route):
+            with self._in_all[address.surface].sending(), route.sending(Priority.ANSWER):
                 await self._send(route, address, letter, "")
         except (ChatGone, Undeliverable) as error:
             log.warning("an answer can't be delivered", chat=address.chat_id, error=str(error))
@@ -175,10 +205,11 @@ class Courier:
             while surface in self._surfaces and (rows := await self._next(route)):
                 if not await self._is_due(route, rows[0].delivery.priority):
                     continue
-                with self._sending(route):
+                with self._in_all[surface].sending():
                     # What is urgent may have come meanwhile.
                     if rows := await self._next(route):
-                        await self._deliver(route, rows)
+                        with route.sending(rows[0].delivery.priority):
+                            await self._deliver(route, rows)
         except Unreachable as error:
             await self._wait_for_database(error)
         finally:
@@ -201,9 +232,9 @@ class Courier:
         return rows
 
     async def _is_due(self, route: _Route, priority: Priority) -> bool:
-        """Wait until the next message may go; False where an answer came first, which may now."""
+        """Wait until the next message may go; False where something came first that may now."""
         while (delay := self._delay(route, priority)) > 0:
-            await self._pause(route, delay)
+            await until(route.news, self._clock, delay)
             if route.news.is_set():
                 return False
         return True
@@ -213,18 +244,22 @@ class Courier:
         quiet = route.quiet_until - self._clock.monotonic()
         if priority is Priority.ANSWER:
             return quiet
-        return max(quiet, *(limit.delay() for limit in self._limits(route)))
+        in_all = self._in_all[route.surface.name].delay()
+        in_chat = self._news_delay(route) if priority is Priority.NEWS else 0.0
+        return max(quiet, in_all, in_chat)
 
-    async def _pause(self, route: _Route, seconds: float) -> None:
-        """Wait so long, or until an answer comes."""
-        async with asyncio.TaskGroup() as tasks:
-            waiting = [
-                tasks.create_task(self._clock.sleep(seconds)),
-                tasks.create_task(route.news.wait()),
-            ]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in waiting:
-                task.cancel()
+    def _news_delay(self, route: _Route) -> float:
+        """Seconds until news may go: strict among news, patient where answers used up the pace."""
+        # Asked each time: a chat may be known for a group later than it is first answered.
+        kind = self._people.kind(route.surface.name, route.chat_id)
+        count = 1 if kind is ChatKind.PRIVATE else 2
+        now = self._clock.monotonic()
+        if route.news_since is None:
+            route.news_since = now
+        patience = route.news_since + NEWS_PATIENCE_S - now
+        among_all = max(limit.delay() for limit in route.limits[:count])
+        among_news = max(limit.delay() for limit in route.news_limits[:count])
+        return max(among_news, min(among_all, patience))
 
     async def _deliver(self, route: _Route, rows: Sequence[WaitingDelivery]) -> None:
         together = _together(rows)
@@ -237,12 +272,13 @@ class Courier:
             log.error("a message can't be read", seq=seqs[0], error=str(error))
             await self._mail.given_up(seqs[:1], "it can't be read", self._clock.now())
             return
-        if topic := _topic(together):
+        # An answer belongs to its question; news to the first message of its topic.
+        if not letter.reply_to and (topic := _topic(together)):
             first_id = await self._mail.first_of(address, topic)
-            letter = replace(letter, reply_to=first_id or letter.reply_to)
+            letter = replace(letter, reply_to=first_id or "")
         await self._mail.attempt(seqs, self._clock.now())
         try:
-            message_id = await self._send(route, address, letter, f"{first.ts}-{seqs[0]}")
+            message_id = await self._hand_over(route, address, letter, f"{first.ts}-{seqs[0]}")
         except Throttled:
             # An earlier try stays in doubt.
             await self._mail.attempt(seqs, attempted_at)
@@ -260,22 +296,69 @@ class Courier:
             route.failures = 0
             await self._mail.arrived(seqs, message_id, self._clock.now())
 
+    async def _hand_over(self, route: _Route, address: Address, letter: Letter, nonce: str) -> str:
+        """Send a letter, or renew what was sent; the id of its message, empty where it has none."""
+        if letter.card:
+            with self._sendable(route, address):
+                shown = await self._card_now(letter.card)
+            if shown is None:
+                return ""
+            letter = replace(letter, reply=shown)
+        if not letter.renews:
+            return await self._send(route, address, letter, nonce)
+        for message_id in await self._mail.posted(address, card_topic(letter.card)):
+            await self._renew(route, address, message_id, letter)
+        return ""
+
+    async def _card_now(self, proposal_id: int) -> Reply | None:
+        try:
+            return await self._card(proposal_id)
+        except Unreachable as error:
+            raise NotSent(f"the proposal can't be read: {error}") from error
+
     async def _send(self, route: _Route, address: Address, letter: Letter, nonce: str) -> str:
-        """Send, as plain text where the markup is not understood.
+        async def post(plain: bool) -> str:
+            return await route.surface.send(address, letter, plain=plain, nonce=nonce)
+
+        return await self._try(route, address, post)
+
+    async def _renew(
+        self, route: _Route, address: Address, message_id: str, letter: Letter
+    ) -> None:
+        async def edit(plain: bool) -> None:
+            await route.surface.renew(address, message_id, letter, plain=plain)
+
+        await self._try(route, address, edit)
+
+    async def _try(
+        self, route: _Route, address: Address, post: Callable[[bool], Awaitable[T]]
+    ) -> T:
+        """Post something, as plain text where the markup is not understood."""
+        with self._sendable(route, address):
+            with suppress(BadMarkup):
+                return await post(False)
+            log.error("markup was not understood", chat=address.chat_id)
+            return await post(True)
+
+    @contextmanager
+    def _sendable(self, route: _Route, address: Address) -> Iterator[None]:
+        """Note what the platform asks for, and make of any other failure what it means.
 
         A fault of ours in one message must not keep back all others, or end the desk again at
         each start: such a message can't be delivered.
         """
         try:
-            with suppress(BadMarkup):
-                return await route.surface.send(address, letter, plain=False, nonce=nonce)
-            log.error("markup was not understood", chat=address.chat_id)
-            return await route.surface.send(address, letter, plain=True, nonce=nonce)
+            yield
         except BadMarkup as error:
             raise Undeliverable(f"not even as plain text: {error}") from None
         except (Throttled, PartlySent) as error:
             route.quiet_until = self._clock.monotonic() + error.seconds
             raise
+        except LostLock:
+            raise
+        except Broken as error:
+            log.exception("a message could not be made", chat=address.chat_id)
+            raise Undeliverable("it could not be made, and that is our fault") from error
         except CountersignError:
             raise
         except Exception as error:
@@ -311,27 +394,16 @@ class Courier:
         self.wake()
         return True
 
-    @contextmanager
-    def _sending(self, route: _Route) -> Iterator[None]:
-        """Count what is sent meanwhile."""
-        in_all = self._in_all[route.surface.name]
-        with in_all.sending(), route.in_chat.sending(), route.in_group.sending():
-            yield
-
-    def _limits(self, route: _Route) -> Iterator[_Limit]:
-        yield self._in_all[route.surface.name]
-        yield route.in_chat
-        # Asked each time: a chat may be known for a group later than it is first answered.
-        if self._people.kind(route.surface.name, route.chat_id) is not ChatKind.PRIVATE:
-            yield route.in_group
-
     def _route(self, surface: str, chat_id: str) -> _Route:
         key = (surface, chat_id)
         if key not in self._routes:
             self._forget_routes()
-            limits = _Limit(self._clock, *CHAT_PACE), _Limit(self._clock, *GROUP_PACE)
-            self._routes[key] = _Route(self._surfaces[surface], chat_id, *limits)
+            limits, news_limits = self._new_limits(), self._new_limits()
+            self._routes[key] = _Route(self._surfaces[surface], chat_id, limits, news_limits)
         return self._routes[key]
+
+    def _new_limits(self) -> tuple[_Limit, ...]:
+        return _Limit(self._clock, *CHAT_PACE), _Limit(self._clock, *GROUP_PACE)
 
     def _forget_routes(self) -> None:
         """Bound what is remembered of chats: strangers may ask who they are, and be gone."""
@@ -344,8 +416,13 @@ class Courier:
 
 
 def _together(rows: Sequence[WaitingDelivery]) -> list[WaitingDelivery]:
-    """The first message, and in a crowd the news after it that can share one with it."""
+    """The first message, and in a crowd the news after it that can share one with it.
+
+    What renews the same card is one, however many there are.
+    """
     first = rows[0]
+    if (letter := _read(first)) and letter.renews:
+        return [row for row in rows if _place(row) == _place(first)]
     if len(rows) < CROWD or not _shares(first):
         return [first]
     found = [first]
@@ -360,20 +437,31 @@ def _together(rows: Sequence[WaitingDelivery]) -> list[WaitingDelivery]:
     return found
 
 
-def _shares(row: WaitingDelivery) -> bool:
-    if row.delivery.priority is not Priority.NEWS:
-        return False
+def _read(row: WaitingDelivery) -> Letter | None:
     try:
-        letter = letters.from_body(row.delivery.body)
+        return letters.from_body(row.delivery.body)
     except ValidationError:
+        return None
+
+
+def _place(row: WaitingDelivery) -> tuple[Address, str]:
+    return row.delivery.address, row.delivery.topic
+
+
+def _shares(row: WaitingDelivery) -> bool:
+    letter = _read(row)
+    if row.delivery.priority is not Priority.NEWS or letter is None:
         return False
-    plain = letter.reply.ok and not letter.edit
+    plain = letter.reply.ok and not letter.edit and not letter.card
     return plain and all(isinstance(block, Text) for block in letter.reply.blocks)
 
 
 def _letter(rows: Sequence[WaitingDelivery]) -> Letter:
     """One letter of all rows, in their order; what may have arrived before says so."""
     read = [letters.from_body(row.delivery.body) for row in rows]
+    if read[0].renews:
+        # Twice is the same as once.
+        return read[0]
     repeated = rows[0].attempted_at is not None or read[0].repeated
     if len(read) == 1:
         return replace(read[0], repeated=repeated)

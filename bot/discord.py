@@ -6,7 +6,8 @@ values (`read`) before anybody believes it.
 
 import asyncio
 import io
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,23 +21,26 @@ from yarl import URL
 
 from bot.gate import Gate
 from bot.letter import Letter
-from bot.menu import application_commands, differs
-from bot.offers import Offers, pressed
+from bot.menu import application_commands, command_name, differs
+from bot.offers import Offers, Pressed, pressed
 from bot.render.discord import DiscordMessage, Embed, discord_messages
 from bot.surface import (
     ChatGone,
     Draw,
     NotSent,
     PartlySent,
+    PlatformRefused,
     SurfaceEnded,
     Take,
     Throttled,
     Undeliverable,
 )
-from bot.update import Update, UpdateKind
+from bot.update import Update, UpdateKind, called
 from engine.desk import Desk
 from engine.errors import CountersignError, Unreachable
 from engine.mail import Address, ChatKind
+from engine.people import Role
+from engine.proposal import Way
 from handlers import COMMANDS
 from handlers.command import Principal, PrincipalKind, find
 from handlers.reply import Reply
@@ -53,7 +57,20 @@ CHOICES_MAX = 25
 CHOICE_MAX = 100
 FORM = "m:"
 FORM_TITLE_MAX = 45
+PLACEHOLDER_MAX = 100
+PHRASE_MAX = 300
+# Six digits, which authenticators show with a space between.
+CODE_MAX = 7
 ORIGINAL: Any = "@original"
+# Where messages stand that can be edited by their id alone.
+PLACES = (
+    discord.TextChannel,
+    discord.VoiceChannel,
+    discord.StageChannel,
+    discord.DMChannel,
+    discord.Thread,
+    discord.PartialMessageable,
+)
 # Error codes of Discord's.
 UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
 DEAD_TOKENS = (10015, 50027, UNKNOWN_INTERACTION)
@@ -104,7 +121,9 @@ class Discord:
         person = self._gate.judge(update)
         if person is None:
             return None
-        return Principal(PrincipalKind.PERSON, update.user_id, person.role, person.name)
+        return Principal(
+            PrincipalKind.PERSON, update.user_id, person.role, person.name, person.principal_id
+        )
 
     # -- listening -----------------------------------------------------------------------
 
@@ -137,15 +156,29 @@ class Discord:
     async def came(self, interaction: discord.Interaction, take: Take) -> None:
         """Acknowledge what somebody did, and have it answered."""
         update = read(interaction)
-        asked = pressed(_custom_id(interaction)) if update.kind is UpdateKind.BUTTON else None
         if update.kind is UpdateKind.AUTOCOMPLETE:
             await _in_time(self._complete(interaction, update))
-        elif not self.admit(update):
             return
-        elif asked is not None and asked.asks:
-            await _in_time(interaction.response.send_modal(_form(asked.line, asked.asks)))
+        principal = self.admit(update)
+        if principal is None:
+            return
+        if form := await self._form(interaction, update, principal):
+            await _in_time(interaction.response.send_modal(form))
         elif await self._acknowledge(interaction, update):
             await self._keep(update, take)
+
+    async def _form(
+        self, interaction: discord.Interaction, update: Update, principal: Principal
+    ) -> discord.ui.Modal | None:
+        """What whoever pressed has to fill in; None where there is nothing to ask for."""
+        is_button = update.kind is UpdateKind.BUTTON
+        asked = pressed(_custom_id(interaction)) if is_button else None
+        if asked is None:
+            return None
+        if asked.asks:
+            return _form(asked.line, asked.asks)
+        phrase = await self._offers.phrase(update, principal) if asked.asks_phrase else ""
+        return _phrase_form(asked, phrase) if phrase else None
 
     async def _keep(self, update: Update, take: Take) -> None:
         """Have it stored and answered. Discord, unlike others, does not send it once more."""
@@ -170,8 +203,7 @@ class Discord:
             if isinstance(error, discord.HTTPException) and error.code == ALREADY_ACKNOWLEDGED:
                 return True
             log.warning("an interaction came too late", error=str(error), said=update.shown[:80])
-            found = find(COMMANDS, update.words) if update.words else None
-            return found is not None and found[0].always
+            return update.always
         return True
 
     async def _complete(self, interaction: discord.Interaction, update: Update) -> None:
@@ -181,10 +213,11 @@ class Discord:
         principal = self.admit(replace(update, kind=UpdateKind.SLASH))
         if principal is None or found is None or principal.role < found[0].role:
             return
+        is_admin = principal.role is Role.ADMIN
         name, typed = _focused(interaction)
         values: Sequence[str] = ()
         for argument in found[0].arguments:
-            if argument.name == name:
+            if argument.name == name and (is_admin or not argument.type.for_admins):
                 values = argument.type.choices(self._desk)
         fitting = [value for value in values if typed.lower() in value.lower()]
         choices = [
@@ -197,25 +230,42 @@ class Discord:
     # -- sending -------------------------------------------------------------------------
 
     async def send(self, address: Address, letter: Letter, *, plain: bool, nonce: str) -> str:
-        client = self._client
-        if client is None or client.is_closed() or client.application_id is None:
-            raise NotSent("discord is not connected")
+        client = self._connected()
         reply = letter.shown
         messages = discord_messages(reply, await self._draw(reply))
         sent: list[str] = []
-        try:
+        with _errors(client, sent):
             for message in messages:
                 sent.append(await self._post(client, address, letter, message, nonce, len(sent)))
-        except (discord.DiscordException, ClientError, OSError) as error:
-            raise _partly(_translated(error), sent) from error
-        except NotSent as error:
-            raise _partly(error, sent) from error
-        except RuntimeError as error:
-            # What a closed session answers whoever still held it.
-            if not client.is_closed():
-                raise
-            raise _partly(NotSent("discord is not connected"), sent) from error
         return sent[0]
+
+    async def renew(
+        self, address: Address, message_id: str, letter: Letter, *, plain: bool
+    ) -> None:
+        client = self._connected()
+        reply = letter.shown
+        first, *_ = discord_messages(reply, await self._draw(reply))
+        with _errors(client):
+            content = await self._content(address, first, letter)
+            await _edit(await _channel(client, address), message_id, content, _files(first))
+
+    async def forget(self, address: Address, message_id: str) -> bool:
+        """Delete a message of our own: what is said to us leaves none, or is not ours to delete."""
+        client = self._connected()
+        try:
+            with _errors(client):
+                return await _delete(await _channel(client, address), message_id)
+        except Throttled as error:
+            raise Unreachable(str(error)) from error
+        except PlatformRefused as error:
+            log.info("a message stays", chat=address.chat_id, error=str(error))
+            return False
+
+    def _connected(self) -> discord.Client:
+        client = self._client
+        if client is None or client.is_closed() or client.application_id is None:
+            raise NotSent("discord is not connected")
+        return client
 
     async def _post(
         self,
@@ -231,8 +281,12 @@ class Discord:
         sent = None
         if letter.token and not place:
             sent = await self._answer(client, letter, message, content)
+        if sent is not None:
+            return str(sent.id)
+        to = await _channel(client, address)
+        if letter.edit and not place:
+            sent = await _edit(to, letter.edit, content, _files(message))
         if sent is None:
-            to = await _channel(client, address)
             reference = letter.reply_to if not place else ""
             once = f"{nonce}-{place}" if nonce else ""
             sent = await _say(to, {**content, "files": _files(message)}, reference, once)
@@ -383,10 +437,15 @@ def read(interaction: discord.Interaction) -> Update:
         if card is None or card.author != interaction.client.user:
             faults.append("a button on a card that is not ours")
     elif kind is UpdateKind.MODAL:
-        line = _filled_in(data)
+        asked = _approved(_custom_id(interaction))
+        if asked is None:
+            line = _filled_in(data)
+        else:
+            name, arguments = "approve", {**_inputs(data), "proposal": str(asked.proposal_id)}
     if interaction.user.bot:
         faults.append("sent by a bot")
-    edits = bool(asked and asked.edit)
+    decision = asked.decision if asked else ""
+    way = Way.FORM if kind is UpdateKind.MODAL else Way.BUTTON
     return Update(
         surface=NAME,
         key=f"{NAME}:{interaction.id}",
@@ -400,10 +459,13 @@ def read(interaction: discord.Interaction) -> Update:
         arguments=arguments,
         faults=tuple(faults),
         message_id=str(interaction.message.id) if interaction.message else "",
-        edit=edits,
+        edit=bool(asked and asked.edit) and kind is UpdateKind.BUTTON,
         offer=asked.offer if asked else 0,
         token=f"{interaction.id}:{interaction.token}",
         place=str(interaction.guild_id or ""),
+        decision=decision,
+        way=way if decision else Way.TYPED,
+        sender=called(interaction.user.display_name, interaction.user.name),
     )
 
 
@@ -427,7 +489,8 @@ def _said(data: dict[str, Any]) -> tuple[str, dict[str, str]]:
     while options and options[0]["type"] in (1, 2):
         name = f"{name} {options[0]['name']}"
         options = options[0].get("options", [])
-    return name, {option["name"]: str(option.get("value", "")) for option in options}
+    texts = {option["name"]: str(option.get("value", "")) for option in options}
+    return command_name(name), texts
 
 
 def _focused(interaction: discord.Interaction) -> tuple[str, str]:
@@ -447,16 +510,27 @@ def _custom_id(interaction: discord.Interaction) -> str:
     return str(data.get("custom_id", ""))
 
 
+def _approved(custom_id: str) -> Pressed | None:
+    """What a form approves with its phrase; None for any other form."""
+    asked = pressed(custom_id.removeprefix(FORM)) if custom_id.startswith(FORM) else None
+    return asked if asked and asked.asks_phrase else None
+
+
 def _filled_in(data: dict[str, Any]) -> str:
     """The line that a form completes."""
     custom_id = str(data.get("custom_id", ""))
     if not custom_id.startswith(FORM):
         return ""
+    words = [f"{name}={value}" for name, value in _inputs(data).items()]
+    return " ".join([custom_id.removeprefix(FORM), *words])
+
+
+def _inputs(data: dict[str, Any]) -> dict[str, str]:
+    """What was typed into a form, by the names of its fields; what was left empty is not in it."""
     inputs: list[dict[str, Any]] = []
     for row in data.get("components", []):
         inputs += row.get("components", []) or [row.get("component", {})]
-    words = [f"{each['custom_id']}={each.get('value', '')}" for each in inputs if each]
-    return " ".join([custom_id.removeprefix(FORM), *words])
+    return {each["custom_id"]: str(each["value"]) for each in inputs if each.get("value")}
 
 
 def _address(interaction: discord.Interaction) -> Address:
@@ -502,6 +576,26 @@ def _form(line: str, asks: Sequence[str]) -> discord.ui.Modal:
     return form
 
 
+def _phrase_form(asked: Pressed, phrase: str) -> discord.ui.Modal:
+    title = f"Approve proposal {asked.proposal_id}"
+    form = discord.ui.Modal(title=title, custom_id=f"{FORM}{asked.decision}")
+    typed: discord.ui.TextInput[Any] = discord.ui.TextInput(
+        label="The phrase, exactly as on the card",
+        custom_id="phrase",
+        placeholder=phrase[:PLACEHOLDER_MAX],
+        max_length=PHRASE_MAX,
+    )
+    code: discord.ui.TextInput[Any] = discord.ui.TextInput(
+        label="Your authenticator's code, if you have one",
+        custom_id="code",
+        required=False,
+        max_length=CODE_MAX,
+    )
+    form.add_item(typed).add_item(code)
+    form.stop()
+    return form
+
+
 def _embed(embed: Embed) -> discord.Embed:
     made = discord.Embed(
         title=embed.title or None, description=embed.description or None, color=embed.color
@@ -541,6 +635,33 @@ async def _channel(client: discord.Client, address: Address) -> discord.abc.Mess
         return client.get_partial_messageable(int(address.chat_id))
 
 
+async def _edit(
+    to: discord.abc.Messageable, message_id: str, content: dict[str, Any], files: list[discord.File]
+) -> discord.Message | None:
+    """Put a message in the place of another; None where that one is gone."""
+    if not isinstance(to, PLACES):
+        return None
+    try:
+        message = to.get_partial_message(int(message_id))
+        return await message.edit(attachments=files, **content)
+    except discord.NotFound as error:
+        if error.code != UNKNOWN_MESSAGE:
+            raise
+        return None
+
+
+async def _delete(to: discord.abc.Messageable, message_id: str) -> bool:
+    """Delete a message, whether or not it is there; False where messages can't be named."""
+    if not isinstance(to, PLACES):
+        return False
+    try:
+        await to.get_partial_message(int(message_id)).delete()
+    except discord.NotFound as error:
+        if error.code != UNKNOWN_MESSAGE:
+            raise
+    return True
+
+
 async def _say(
     to: discord.abc.Messageable,
     content: dict[str, Any],
@@ -555,6 +676,22 @@ async def _say(
             message_id=int(reply_to), channel_id=to.id, fail_if_not_exists=False
         )
     return await to.send(**known)
+
+
+@contextmanager
+def _errors(client: discord.Client, sent: Sequence[str] = ()) -> Iterator[None]:
+    """Raise what discord.py does by what is to be done about it; `sent` is what is out already."""
+    try:
+        yield
+    except (discord.DiscordException, ClientError, OSError) as error:
+        raise _partly(_translated(error), sent) from error
+    except NotSent as error:
+        raise _partly(error, sent) from error
+    except RuntimeError as error:
+        # What a closed session answers whoever still held it.
+        if not client.is_closed():
+            raise
+        raise _partly(NotSent("discord is not connected"), sent) from error
 
 
 def _partly(error: CountersignError, sent: Sequence[str]) -> CountersignError:

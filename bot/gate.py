@@ -18,7 +18,7 @@ from engine.runtime import Runtime
 
 STRANGER = Person("", "", Role.NOBODY)
 # What a stranger may say, and what an admin may say in a chat that is not opened yet.
-OF_STRANGERS = ("whoami",)
+OF_STRANGERS = ("whoami", "access", "link")
 OF_ADMINS_ANYWHERE = ("whoami", "subscribe")
 # Refusals written to the audit; a flood of them must not bury what people did.
 AUDITED, AUDITED_S = 20, 600.0

@@ -4,6 +4,10 @@ An update is stored under the platform's id of it before the platform may forget
 that is sent again, or that a crash left unanswered, is known. What a command changes is stored in
 one transaction with its audit, its answer, and that the update is dealt with; a command that only
 looks is run again after a crash. In one chat answers keep the order of the questions.
+
+Codes are stored nowhere: of an update that holds one the rest is kept, and where the desk ends
+before it acted, whoever sent it is told that nothing was done. A press that decides a proposal is
+believed for the token it carries, and then said as a command like any other.
 """
 
 import asyncio
@@ -18,20 +22,22 @@ from pydantic import ValidationError
 from bot import letter as letters
 from bot import update as updates
 from bot.courier import Courier
-from bot.letter import Letter
+from bot.letter import Letter, topic_of
+from bot.offers import Offers
 from bot.people import People
 from bot.surface import Surface
-from bot.update import Update, UpdateKind
+from bot.update import Update, UpdateKind, without_codes
 from engine.desk import Desk
-from engine.errors import Refused, Unreachable
+from engine.errors import LostLock, Refused, Unreachable
 from engine.event import PutChat
 from engine.mail import Delivery, Priority, Received, Sealed
 from engine.pace import Pace
-from engine.people import Role
+from engine.people import DESK, Role
+from engine.proposal import CARDS, digest
 from engine.runtime import BUSY
 from handlers import COMMANDS
-from handlers.command import Command, Context, Kind, Principal, find
-from handlers.dispatch import OUR_FAULT, dispatch_line, dispatch_named
+from handlers.command import Context, Kind, Principal
+from handlers.dispatch import OUR_FAULT, PRESS, dispatch_line, dispatch_named, too_fast
 from handlers.reply import Reply
 
 # Whoever sent a command this long ago has seen another market. What reduces risk still acts.
@@ -48,6 +54,8 @@ STALE = "That came too late: the desk was away. Nothing was changed; send it aga
 OTHER_CHAT = "That button belongs to another chat."
 GONE = "That button is too old. Ask again for a fresh one."
 USED = "That button was used already."
+NOT_OURS = "That button is not one of ours."
+CUT = "The desk was started again before it used your code. Nothing was changed; send it again."
 
 log = structlog.get_logger()
 
@@ -56,12 +64,18 @@ class Inbox:
     """Answers the updates of all chat surfaces."""
 
     def __init__(
-        self, desk: Desk, people: People, courier: Courier, surfaces: Mapping[str, Surface]
+        self,
+        desk: Desk,
+        people: People,
+        courier: Courier,
+        surfaces: Mapping[str, Surface],
+        offers: Offers,
     ) -> None:
         self._desk = desk
         self._people = people
         self._courier = courier
         self._surfaces = surfaces
+        self._offers = offers
         self._queues: dict[tuple[str, str], deque[Update]] = {}
         self._busy: set[tuple[str, str]] = set()
         self._noted: list[str] = []
@@ -116,7 +130,8 @@ class Inbox:
 
     async def _keep(self, let_in: Sequence[Update]) -> None:
         now = self._desk.clock.now()
-        rows = [Received(each.key, now, updates.to_body(each)) for each in let_in]
+        bodies = [(each.key, updates.to_body(without_codes(each))) for each in let_in]
+        rows = [Received(key, now, body) for key, body in bodies]
         try:
             fresh = await self._desk.store.mail.receive(rows)
         except Unreachable as error:
@@ -138,9 +153,7 @@ class Inbox:
         queue = self._queues.setdefault((update.surface, update.address.chat_id), deque())
         # What reduces risk is never dropped. It keeps its place: a pause after a resume must not
         # come before it.
-        target = _command(update)
-        always = target is not None and target.always
-        if len(queue) >= WAITING_IN_CHAT and not always:
+        if len(queue) >= WAITING_IN_CHAT and not update.always:
             log.warning("too many commands wait in a chat", chat=update.address.chat_id)
             self._noted.append(update.key)
             return
@@ -172,49 +185,90 @@ class Inbox:
             return
         sealed: list[str] = []
         try:
+            update = await self._beside_card(update)
             reply = await self._reply(update, principal, sealed)
+        except LostLock:
+            raise
         except Exception:
             # What failed is one answer, and that is no reason to stop trading.
             log.exception("no answer", command=update.shown[:200])
             reply = Reply(error=OUR_FAULT)
-        if reply is None or sealed:
-            return
-        repeated = update.key in self._recovered
-        letter = replace(_letter(update, reply), repeated=repeated)
-        if await self._courier.answer(update.address, letter):
-            self._noted.append(update.key)
+        if reply is not None and not sealed:
+            repeated = update.key in self._recovered
+            letter = replace(_letter(update, reply), repeated=repeated)
+            if await self._courier.answer(update.address, letter):
+                self._noted.append(update.key)
+        if reply is not None and _shows_code(update):
+            with suppress(Unreachable):
+                await surface.forget(update.address, update.message_id)
+
+    async def _beside_card(self, update: Update) -> Update:
+        """The update, to be answered beside its message where that is the card of a proposal: a
+        press that decides nothing must not take it away."""
+        if not update.edit or update.decision:
+            return update
+        topic = await self._desk.store.mail.topic_of(update.address, update.message_id)
+        return replace(update, edit=False) if topic.startswith(CARDS) else update
 
     async def _reply(self, update: Update, principal: Principal, sealed: list[str]) -> Reply | None:
         """The answer; None where the desk stops first, and the next one answers."""
-        if update.offer and self._desk.runtime.busy:
+        # What reduces risk needs no code: it acts without the one that somebody typed with it.
+        if update.cut and not update.always:
+            return Reply(error=CUT, badge=self._desk.badge)
+        if (update.offer or update.decision) and self._desk.runtime.busy:
             return Reply(error=BUSY, badge=self._desk.badge)
         if update.offer:
             update, refusal = await self._offered(update, principal)
             if refusal:
                 return Reply(error=refusal, badge=self._desk.badge)
+
+        context = self._context(update, principal, sealed)
         if principal.role > Role.NOBODY:
-            await self._welcome_back(update, principal)
+            await self._welcome_back(update)
         if self._is_stale(update):
             return Reply(error=STALE)
-
-        def seal(make: Callable[[], Reply]) -> Sealed:
-            sealed.append(update.key)
-            return Sealed(update.key, self._delivery(update, make))
-
-        context = Context(
-            principal,
-            update.surface,
-            self._desk,
-            COMMANDS,
-            update.address,
-            update.chat_kind,
-            seal,
-        )
+        if update.decision:
+            if slow := too_fast(context, update.shown, PRESS):
+                return slow
+            decided = await self._decided(update, context)
+            if decided is None:
+                return Reply(error=NOT_OURS, badge=self._desk.badge)
+            context = decided
         if update.name:
             reply = await dispatch_named(context, update.name, update.arguments)
         else:
             reply = await dispatch_line(context, update.line)
         return None if self._desk.runtime.stopping and not reply.ok else reply
+
+    def _context(self, update: Update, principal: Principal, sealed: list[str]) -> Context:
+        """Who says it, and where; a sealed answer notes in `sealed` which update it answers."""
+
+        def seal(make: Callable[[], Reply], card: int = 0) -> Sealed:
+            sealed.append(update.key)
+            return Sealed(update.key, self._delivery(update, make, card))
+
+        return Context(
+            principal=principal,
+            surface=update.surface,
+            desk=self._desk,
+            commands=COMMANDS,
+            address=update.address,
+            chat_kind=update.chat_kind,
+            seal=seal,
+            place=update.place,
+            way=update.way,
+            sender=update.sender,
+        )
+
+    async def _decided(self, update: Update, context: Context) -> Context | None:
+        """The context with what the pressed card was bound to; None for a token that is none of
+        ours, which is noted."""
+        proposal = await self._offers.decided(update)
+        if proposal is not None:
+            return replace(context, digest=digest(proposal))
+        refused = f"refused: {NOT_OURS}"
+        self._desk.runtime.note_command(context.actor, update.shown, refused)
+        return None
 
     async def _offered(self, update: Update, principal: Principal) -> tuple[Update, str]:
         """The update with the line of the stored button that was pressed, or why there is none.
@@ -230,7 +284,7 @@ class Inbox:
         pressed = replace(update, line=offer.command)
         if self._is_stale(pressed):
             return pressed, STALE
-        target = _command(pressed)
+        target = pressed.command
         allowed = target is not None and principal.role >= target.role
         if allowed and not await mail.claim(update.offer, update.key):
             return update, USED
@@ -240,31 +294,34 @@ class Inbox:
         """Whether it came too late: nobody can tell when a button was pressed that only looks."""
         if self._desk.clock.now() - update.sent_at <= STALE_MS:
             return False
-        target = _command(update)
+        target = update.command
         if target is not None and target.kind is Kind.READ:
             return update.kind is not UpdateKind.BUTTON
-        return target is None or not target.always
+        return target is None or not update.always
 
-    async def _welcome_back(self, update: Update, principal: Principal) -> None:
+    async def _welcome_back(self, update: Update) -> None:
         """A chat that was given up and speaks again is there again."""
         chat = self._people.chat(update.address)
         if chat is None or not chat.gone:
             return
-        actor = f"{update.surface}:{principal.id}"
         with suppress(Refused):
-            await self._desk.ask(PutChat(replace(chat, gone="")), actor)
+            await self._desk.ask(PutChat(replace(chat, gone="")), DESK)
 
-    def _delivery(self, update: Update, make: Callable[[], Reply]) -> Delivery:
+    def _delivery(self, update: Update, make: Callable[[], Reply], card: int) -> Delivery:
         try:
             reply = make()
         except Exception:
             # The effect is stored in this transaction, whatever can be said about it.
             log.exception("no words for an answer", command=update.shown[:200])
             reply = Reply(error=OUR_FAULT, badge=self._desk.badge)
-        at = update.address
-        body = letters.to_body(_letter(update, reply))
-        now = self._desk.clock.now()
-        return Delivery(at.surface, at.chat_id, at.thread_id, now, Priority.ANSWER, "", body)
+        at, now = update.address, self._desk.clock.now()
+        letter = _letter(update, Reply() if card else reply)
+        topic = topic_of(reply)
+        if card:
+            letter = replace(letter, card=card)
+            topic = letter.topic
+        body = letters.to_body(letter)
+        return Delivery(at.surface, at.chat_id, at.thread_id, now, Priority.ANSWER, topic, body)
 
     # -- noting --------------------------------------------------------------------------
 
@@ -285,10 +342,10 @@ class Inbox:
             self._noted += noted
 
 
-def _command(update: Update) -> Command | None:
-    words = update.words
-    found = find(COMMANDS, words) if words else None
-    return found[0] if found else None
+def _shows_code(update: Update) -> bool:
+    """Whether a code of theirs is left standing in the chat."""
+    said = update.kind is UpdateKind.MESSAGE and update.command is not None
+    return said and (update.cut or without_codes(update).cut)
 
 
 def _letter(update: Update, reply: Reply) -> Letter:

@@ -5,9 +5,12 @@ from functools import cache
 
 from pydantic import TypeAdapter
 
-from handlers.reply import Reply, Text
+from engine.proposal import card_topic
+from handlers.reply import Enrollment, Reply, Text
 
 REPEATED = "Repeated: this may have come before."
+# What topics of enrollments begin with.
+ENROLLING = "enroll:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,10 @@ class Letter:
     `edit` is the message it replaces, `reply_to` the one it answers; `token` lets it answer a
     Discord interaction for 15 minutes. News is no card: what its buttons show comes beneath it.
     `repeated` says that it may have arrived before.
+
+    A `card` is the number of a proposal: the reply is made when it is sent, of the proposal as it
+    stands then. One that `renews` posts nothing: it takes the place of that card wherever it was
+    posted in the chat.
     """
 
     reply: Reply
@@ -25,6 +32,13 @@ class Letter:
     token: str = ""
     is_news: bool = False
     repeated: bool = False
+    card: int = 0
+    renews: bool = False
+
+    @property
+    def topic(self) -> str:
+        """What a card belongs to, and what renews it."""
+        return f"renews:{self.card}" if self.renews else card_topic(self.card)
 
     @property
     def shown(self) -> Reply:
@@ -32,6 +46,14 @@ class Letter:
         if not self.repeated:
             return self.reply
         return replace(self.reply, blocks=(Text(REPEATED), *self.reply.blocks))
+
+
+def topic_of(reply: Reply) -> str:
+    """What an answer belongs to: the enrollment that it shows, or nothing."""
+    for block in reply.blocks:
+        if isinstance(block, Enrollment):
+            return f"{ENROLLING}{block.principal_id}"
+    return ""
 
 
 def to_body(letter: Letter) -> str:

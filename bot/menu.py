@@ -18,6 +18,9 @@ CHAT_INPUT, SUBCOMMAND, STRING, INTEGER = 1, 1, 3, 4
 IN_GUILD, IN_PRIVATE = 0, 1
 INSTALLED_IN_GUILD = 0
 
+# `/audit` beside `/audit export`: Discord has no command that is a group as well.
+PLAIN = "show"
+
 
 def menu(role: Role) -> list[tuple[str, str]]:
     """Telegram's list for somebody of this role: first words, and what they are for."""
@@ -36,23 +39,34 @@ def _about(name: str, members: list[Command]) -> str:
 
 
 def application_commands(desk: Desk) -> list[dict[str, Any]]:
-    """Discord's application commands; a command of two words is a subcommand."""
+    """Discord's application commands; a command of two words is a subcommand.
+
+    Beside those, the one that is their first word alone is the subcommand `PLAIN`.
+    """
+    groups = {command.name.split()[0] for command in COMMANDS if " " in command.name}
     made: dict[str, dict[str, Any]] = {}
     for command in COMMANDS:
         first, _, second = command.name.partition(" ")
-        if not second:
+        if first not in groups:
             made[first] = _application_command(first, command.summary, _options(command, desk))
             continue
         group = made.setdefault(first, _application_command(first, f"{first.capitalize()}s", []))
         group["options"].append(
             {
                 "type": SUBCOMMAND,
-                "name": second,
+                "name": second or PLAIN,
                 "description": command.summary[:DISCORD_TEXT_MAX],
                 "options": _options(command, desk),
             }
         )
     return list(made.values())
+
+
+def command_name(path: str) -> str:
+    """The command that Discord knows by this path: `audit show` is `audit`."""
+    first, _, second = path.partition(" ")
+    names = {command.name for command in COMMANDS}
+    return first if second == PLAIN and first in names else path
 
 
 def _application_command(name: str, text: str, options: list[Any]) -> dict[str, Any]:

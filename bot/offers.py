@@ -1,21 +1,31 @@
 """What a button carries: at most 64 bytes, which is what Telegram takes.
 
 A button that only looks carries its command, `r:status`, and is good for ever; so is one that
-asks first, `a:alert BTCUSDT|direction,price`. One that acts, or whose command is too long, carries
-the number of a stored row, `b:17`: good in its chat, for a day, and once. Beneath news the letters
-are others, `n` and `m`: what they lead to is a message of its own, and the news stays.
+asks first, `a:alert BTCUSDT|direction,price`, and one for strangers, `r:access`: the gate judges
+them by their words alone. One that acts, or whose command is too long, carries the number of a
+stored row, `b:17`: good in its chat, for a day, and once. Beneath news the letters are others, `n`
+and `m`: what they lead to is a message of its own, and the news stays. One that decides a proposal
+carries a token (`bot.tokens`), which nobody else can make.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from bot import tokens
+from bot.people import People
 from bot.surface import NotSent
+from bot.tokens import Tokens
+from bot.update import Update
 from engine.candle import DAY_MS
+from engine.drafts import instruction_of
 from engine.errors import Unreachable
 from engine.mail import Address, Offer
+from engine.people import Role
 from engine.ports import Clock, Mail
+from engine.proposal import Proposal, ProposalState, Tier
+from engine.tiers import decider
 from handlers import COMMANDS
-from handlers.command import Kind, find
+from handlers.command import Kind, Principal, find
 from handlers.reply import Button
 
 DATA_BYTES_MAX = 64
@@ -33,28 +43,46 @@ class Pressed:
     """What a pressed button asks for: a line to run, or the stored row that holds it.
 
     `asks` are the arguments that the line lacks; `edit` says that the answer takes the place of
-    the button's card.
+    the button's card. `decision` is the token of one that decides the proposal with the number
+    `proposal_id`; it `asks_phrase` where a press alone is not enough.
     """
 
     line: str = ""
     edit: bool = False
     offer: int = 0
     asks: tuple[str, ...] = ()
+    decision: str = ""
+    proposal_id: int = 0
+    asks_phrase: bool = False
 
 
 class Offers:
-    """Makes the data of buttons, and keeps the rows of those that need one."""
+    """Makes the data of buttons, keeps the rows of those that need one, and knows tokens again.
 
-    def __init__(self, mail: Mail, clock: Clock) -> None:
+    `proposal` finds a proposal by its number.
+    """
+
+    def __init__(
+        self,
+        mail: Mail,
+        clock: Clock,
+        people: People,
+        tokens: Tokens,
+        proposal: Callable[[int], Awaitable[Proposal | None]],
+    ) -> None:
         self._mail = mail
         self._clock = clock
+        self._people = people
+        self._tokens = tokens
+        self._proposal = proposal
 
     async def data(self, address: Address, buttons: Sequence[Button], edit: bool) -> list[str]:
         """What each button carries; `edit` says that the answer takes the place of its card.
 
         Raises NotSent where those that need a row can't be kept.
         """
-        short = [_short(button, READ if edit else READ_BESIDE) for button in buttons]
+        kind = READ if edit else READ_BESIDE
+        short = [self._token(address, button) or _short(button, kind) for button in buttons]
         stored = [button for button, data in zip(buttons, short, strict=True) if not data]
         expires_at = self._clock.now() + GOOD_FOR_MS
         rows = [
@@ -67,14 +95,60 @@ class Offers:
         kind = STORED if edit else STORED_BESIDE
         return [data or f"{kind}:{next(ids)}" for data in short]
 
+    def _token(self, address: Address, button: Button) -> str:
+        """The token of a button that decides; in somebody's own chat it is good for them alone."""
+        if button.decides is None:
+            return ""
+        is_somebodys = self._people.find(address.surface, address.chat_id) is not None
+        user_id = address.chat_id if is_somebodys else ""
+        return self._tokens.make(button.decides, address, user_id)
+
+    async def decided(self, update: Update) -> Proposal | None:
+        """The proposal that a token in an update decides; None where it is none of ours, or not
+        for this place and person."""
+        claim = tokens.read(update.decision)
+        found = await self._proposal(claim.proposal_id) if claim else None
+        if found is None:
+            return None
+        good = self._tokens.verify(update.decision, found, update.address, update.user_id)
+        return found if good else None
+
+    async def phrase(self, update: Update, principal: Principal) -> str:
+        """What whoever pressed has to type to approve; empty where they have nothing to.
+
+        Then the press is answered like any other, and they are told why.
+        """
+        try:
+            proposal = await self.decided(update)
+        except Unreachable:
+            return ""
+        if proposal is None:
+            return ""
+        may = principal.role >= decider(proposal.tier, instruction_of(proposal))
+        waits = proposal.state is ProposalState.OPEN and self._clock.now() < proposal.expires_at
+        # Where others must approve, whoever asked would type it all for nothing.
+        others = proposal.needed > 0 and proposal.asked_by == principal.principal_id
+        return proposal.phrase if may and waits and not others else ""
+
 
 def pressed(data: str) -> Pressed | None:
-    """What a button's data says; None for data that no button of ours carries."""
+    """What a button's data says; None for data that no button of ours carries.
+
+    Whether a token is ours is not told by its looks: `Offers.decided` does.
+    """
+    if claim := tokens.read(data):
+        return Pressed(
+            line=f"/{'approve' if claim.approves else 'reject'} {claim.proposal_id}",
+            edit=True,
+            decision=data,
+            proposal_id=claim.proposal_id,
+            asks_phrase=claim.approves and claim.tier is Tier.RED,
+        )
     kind, _, rest = data.partition(":")
     is_number = rest.isascii() and rest.isdigit() and len(rest) <= NUMBER_DIGITS_MAX
     if kind in (STORED, STORED_BESIDE) and is_number:
         return Pressed(offer=int(rest), edit=kind == STORED)
-    if kind in (READ, READ_BESIDE) and _only_looks(rest.split()):
+    if kind in (READ, READ_BESIDE) and _is_plain(rest.split()):
         return Pressed(line=f"/{rest}", edit=kind == READ)
     if kind == ASK and "|" in rest:
         command, _, asks = rest.partition("|")
@@ -90,9 +164,13 @@ def _asking(words: Sequence[str], asks: tuple[str, ...]) -> Pressed | None:
     return Pressed(line=f"/{' '.join(words)}", asks=asks)
 
 
-def _only_looks(words: Sequence[str]) -> bool:
+def _is_plain(words: Sequence[str]) -> bool:
+    """Whether a button carries its command: it only looks, or is one that strangers may say."""
     found = find(COMMANDS, words) if words else None
-    return found is not None and found[0].kind is Kind.READ
+    if found is None:
+        return False
+    target, rest = found
+    return target.kind is Kind.READ or (target.role is Role.NOBODY and not rest)
 
 
 def _short(button: Button, kind: str) -> str:
@@ -100,7 +178,7 @@ def _short(button: Button, kind: str) -> str:
     words = button.command.removeprefix("/").split()
     if button.asks:
         data = f"{ASK}:{' '.join(words)}|{','.join(button.asks)}"
-    elif _only_looks(words):
+    elif _is_plain(words):
         data = f"{kind}:{' '.join(words)}"
     else:
         return ""

@@ -1,7 +1,9 @@
 """Stored notices on their way to people: shown at the consoles, and made letters to chats.
 
 A notice is marked in the transaction that stores its letters, so that each chat gets one. A crash
-before that shows it at the consoles a second time, and never loses it.
+before that shows it at the consoles a second time, and never loses it. To chats a proposal goes as
+its card, and what changes of it as a renewal of every card: what they show is made when they are
+sent.
 """
 
 import asyncio
@@ -17,7 +19,9 @@ from engine.effect import Notice, NoticeKind
 from engine.errors import Unreachable
 from engine.mail import Address, Delivery, Priority
 from engine.ports import Clock, Commit, OutboxRow, Store
+from engine.proposal import Proposal, card_topic
 from handlers.notices import notice_reply
+from handlers.reply import Reply
 
 # Notices handed over before they are marked together.
 BATCH = 200
@@ -33,7 +37,27 @@ _NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
 
 
 # What goes first to a chat where several messages wait.
-URGENT = frozenset({NoticeKind.DESK_HALTED, NoticeKind.ORDER_REJECTED, NoticeKind.TROUBLE})
+URGENT = frozenset(
+    {
+        NoticeKind.DESK_HALTED,
+        NoticeKind.ORDER_REJECTED,
+        NoticeKind.TROUBLE,
+        NoticeKind.SECURITY,
+    }
+)
+
+
+# What is no news of the market's past, whenever it came: what people wait for or must know.
+NEVER_PAST = frozenset(
+    {
+        NoticeKind.DESK_STOPPED,
+        NoticeKind.PROPOSED,
+        NoticeKind.PROPOSAL_CHANGED,
+        NoticeKind.PROPOSAL_ENDED,
+        NoticeKind.SECURITY,
+        NoticeKind.AUDIT_ANCHOR,
+    }
+)
 
 
 class Outbox:
@@ -91,28 +115,27 @@ class Outbox:
 
     async def _deliver(self) -> None:
         while rows := await self._store.undelivered(BATCH):
-            deliveries = [delivery for row in rows for delivery in self._hand_over(row)]
-            seqs = [row.seq for row in rows]
-            await self._store.mail.route(seqs, deliveries, self._clock.now())
-            if deliveries:
-                self._posted()
+            await self._route(rows, rows)
 
     async def skip(self) -> None:
         """Mark what waits as delivered without telling anybody: news of the past.
 
-        Only that the desk stops is news even then.
+        What people wait for or must know is told even then.
         """
         async with self._delivering:
             while rows := await self._store.undelivered(BATCH):
-                stops = [row for row in rows if row.kind == NoticeKind.DESK_STOPPED]
-                deliveries = [delivery for row in stops for delivery in self._hand_over(row)]
-                seqs = [row.seq for row in rows]
-                await self._store.mail.route(seqs, deliveries, self._clock.now())
-                if deliveries:
-                    self._posted()
+                await self._route(rows, [row for row in rows if row.kind in NEVER_PAST])
         self.skipped = True
 
-    def _hand_over(self, row: OutboxRow) -> list[Delivery]:
+    async def _route(self, rows: Sequence[OutboxRow], told: Sequence[OutboxRow]) -> None:
+        """Mark all rows, with the letters of those that are told."""
+        deliveries = [delivery for row in told for delivery in await self._hand_over(row)]
+        seqs = [row.seq for row in rows]
+        await self._store.mail.route(seqs, deliveries, self._clock.now())
+        if deliveries:
+            self._posted()
+
+    async def _hand_over(self, row: OutboxRow) -> list[Delivery]:
         try:
             notice = _NOTICE.validate_json(row.body)
         except ValidationError as error:
@@ -121,17 +144,38 @@ class Outbox:
             text = f"Notice {row.seq} ({row.kind}) can't be read. The log says why."
             notice = Notice(NoticeKind.MARKET_REMARK, row.ts, text=text)
         self._tell(notice)
-        return self._letters(notice)
+        return await self._letters(notice)
 
-    def _letters(self, notice: Notice) -> list[Delivery]:
+    async def _letters(self, notice: Notice) -> list[Delivery]:
+        match notice:
+            case Notice(kind=NoticeKind.PROPOSED, proposal=Proposal(proposal_id=number)):
+                return await self._cards(notice, number)
+            case Notice(kind=NoticeKind.PROPOSAL_CHANGED, proposal=Proposal(proposal_id=number)):
+                return await self._renewals(number)
         audience = self._audience(notice)
         if not audience:
             return []
         reply = replace(notice_reply(notice), badge=self._badge() or None)
-        body = letters.to_body(Letter(reply, is_news=True))
         priority = Priority.URGENT if notice.kind in URGENT else Priority.NEWS
-        now = self._clock.now()
-        topic = notice.topic or ""
+        return self._to(audience, priority, notice.topic or "", Letter(reply, is_news=True))
+
+    async def _cards(self, notice: Notice, proposal_id: int) -> list[Delivery]:
+        """A card for each chat that has none yet, as whoever asked has."""
+        card = Letter(Reply(), card=proposal_id)
+        posted = await self._store.mail.posted_chats(card.topic)
+        wanted = [at for at in self._audience(notice) if at not in posted]
+        return self._to(wanted, Priority.URGENT, card.topic, card)
+
+    async def _renewals(self, proposal_id: int) -> list[Delivery]:
+        """What brings the cards up to date, wherever there are any."""
+        posted = await self._store.mail.posted_chats(card_topic(proposal_id))
+        renewal = Letter(Reply(), card=proposal_id, renews=True)
+        return self._to(posted, Priority.URGENT, renewal.topic, renewal)
+
+    def _to(
+        self, audience: Sequence[Address], priority: Priority, topic: str, letter: Letter
+    ) -> list[Delivery]:
+        body, now = letters.to_body(letter), self._clock.now()
         return [
             Delivery(at.surface, at.chat_id, at.thread_id, now, priority, topic, body)
             for at in audience

@@ -4,13 +4,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from bot.settings import Settings
-from engine.effect import Fact
 from engine.mail import Address, Chat, ChatKind
-from engine.people import Identity, Person, Role
+from engine.people import Identity, Person, Role, beyond
 from engine.ports import Commit, Store
-
-# Whose an account is that belonged to somebody once.
-NOBODYS = ""
+from engine.runtime import Runtime
 
 
 class People:
@@ -95,6 +92,37 @@ class People:
             if at.surface in surfaces and chat.subscribed and not chat.gone and self.may_hear(at)
         ]
 
+    def count(self, role: Role) -> int:
+        """How many people with an account have at least this role."""
+        reachable = {each.principal_id for each in self._identities.values()}
+        people = self._people.values()
+        return sum(each.role >= role and each.principal_id in reachable for each in people)
+
+    def surfaces(self, principal_id: str) -> set[str]:
+        """The platforms on which somebody has an account."""
+        accounts = self._identities.values()
+        return {each.surface for each in accounts if each.principal_id == principal_id}
+
+    def own_chats(
+        self, role: Role, surfaces: Collection[str], bot_id: str | None = None
+    ) -> list[Address]:
+        """The private chats of everybody with this role or more.
+
+        With a `bot_id` (empty for what is about no bot), of those who may act on it there.
+        """
+        own = [
+            (person, private_chat(each.surface, each.user_id))
+            for each in self._identities.values()
+            if each.surface in surfaces
+            and (person := self._people.get(each.principal_id))
+            and person.role >= role
+        ]
+        return [
+            at
+            for person, at in own
+            if self.may_hear(at) and (bot_id is None or not beyond(person, at, "", bot_id))
+        ]
+
     def _of_admins(self) -> dict[Address, Chat]:
         own = [
             private_chat(each.surface, each.user_id)
@@ -122,28 +150,47 @@ def new_chat(address: Address, kind: ChatKind, added_by: str, ts: int) -> Chat:
     )
 
 
-async def open_people(settings: Settings, store: Store, epoch: int) -> People:
-    """Bring the tables to what the settings say, and load them.
+async def open_people(settings: Settings, runtime: Runtime, store: Store) -> People:
+    """Bring who may use the desk to what the settings say, and keep up with it from then on."""
+    await runtime.know(*people_of(settings))
+    view = runtime.view()
+    people = People(view.people, view.identities, await store.recent(Chat))
+    runtime.listen(people.on_commit)
+    return people
 
-    Whom or which account the settings no longer name may do nothing any more; the rows stay.
-    """
-    wanted, identities = people_of(settings)
-    named = {person.principal_id for person in wanted}
-    accounts = {(each.surface, each.user_id) for each in identities}
-    gone = [
-        Person(person.principal_id, person.name, Role.NOBODY)
-        for person in await store.recent(Person)
-        if person.principal_id not in named and person.role > Role.NOBODY
-    ]
-    given_back = [
-        Identity(each.surface, each.user_id, NOBODYS)
-        for each in await store.recent(Identity)
-        if (each.surface, each.user_id) not in accounts and each.principal_id != NOBODYS
-    ]
-    facts: list[Fact] = [*wanted, *gone, *identities, *given_back]
-    await store.commit(Commit(epoch=epoch, facts=facts))
-    return People(
-        await store.recent(Person), await store.recent(Identity), await store.recent(Chat)
+
+def too_few_admins(settings: Settings, people: People) -> str:
+    """That nothing RED can ever be approved, in a sentence; empty where there are enough."""
+    required, admins = settings.approvals.required, people.count(Role.ADMIN)
+    if not required or admins > required:
+        return ""
+    return (
+        f"approvals.required is {required}: whoever asks and {required} others must be admins with "
+        f"an account, and there are {admins}. Nothing red can be approved."
+    )
+
+
+def perhaps_one(settings: Settings, people: People) -> str:
+    """That admins of two platforms count as different people, in a sentence; empty where none
+    do, or it makes no difference."""
+    if not settings.approvals.required:
+        return ""
+    alone = {
+        surface: [
+            f"{surface}:{user_id}"
+            for user_id in ids
+            if (person := people.find(surface, user_id))
+            and people.surfaces(person.principal_id) == {surface}
+        ]
+        for surface, ids in settings.admin_ids.items()
+    }
+    if not all(alone.values()):
+        return ""
+    accounts = [account for each in alone.values() for account in each]
+    count = "two" if len(accounts) == 2 else str(len(accounts))
+    return (
+        f"{' and '.join(accounts)} count as {count} people; if they are one, use [[people]] or "
+        "/link."
     )
 
 
@@ -152,7 +199,8 @@ def people_of(settings: Settings) -> tuple[list[Person], list[Identity]]:
     people: dict[str, Person] = {}
     identities: dict[tuple[str, str], Identity] = {}
     for named in settings.people:
-        people[named.name] = Person(named.name, named.name, Role[named.role.upper()])
+        role, scopes = Role[named.role.upper()], " ".join(named.scopes)
+        people[named.name] = Person(named.name, named.name, role, scopes=scopes)
         for surface, number in (("telegram", named.telegram), ("discord", named.discord)):
             if number is not None:
                 identities[surface, str(number)] = Identity(surface, str(number), named.name)

@@ -17,7 +17,7 @@ from engine.effect import Done, Result
 from engine.errors import CountersignError
 from engine.event import ScheduleRan
 from engine.mail import Address, Delivery, Priority, Sealed
-from engine.people import Role
+from engine.people import Asker, Role
 from engine.runtime import Seal
 from engine.schedule import Schedule, last_due_between, next_due
 from handlers import COMMANDS
@@ -79,10 +79,7 @@ class Scheduler:
             log.info("a schedule has nobody to tell", schedule=schedule.schedule_id)
             await self._note(schedule, due)
             return
-        principal = Principal(
-            PrincipalKind.SCHEDULE, str(schedule.schedule_id), Role.VIEWER, schedule.created_by
-        )
-        context = Context(principal, "schedule", self._desk, COMMANDS, at)
+        context = Context(_principal(schedule), "schedule", self._desk, COMMANDS, at)
         try:
             said = await answer_scheduled(context, schedule)
         except Exception:
@@ -103,11 +100,16 @@ class Scheduler:
 
     async def _note(self, schedule: Schedule, due: int, seal: Seal | None = None) -> None:
         """Have it stored that a schedule ran, with its letter where there is one."""
-        actor = f"schedule:{schedule.schedule_id}"
+        asker = Asker(_principal(schedule), "schedule")
         try:
-            await self._desk.ask(ScheduleRan(schedule.schedule_id, due), actor, seal)
+            await self._desk.ask(ScheduleRan(schedule.schedule_id, due), asker, seal)
         except CountersignError as error:
-            log.warning("a schedule could not run", schedule=actor, error=str(error))
+            log.warning("a schedule could not run", schedule=schedule.schedule_id, error=str(error))
+
+
+def _principal(schedule: Schedule) -> Principal:
+    number = str(schedule.schedule_id)
+    return Principal(PrincipalKind.SCHEDULE, number, Role.VIEWER, schedule.created_by)
 
 
 # The moment stays the same until the schedule ran, and is asked for each second.

@@ -25,23 +25,28 @@ from pydantic import (
     model_validator,
 )
 
-from bot.redact import redact
+from bot.redact import HIDDEN, redact
 from engine.bot import BOT_ID
-from engine.errors import BadSettings
+from engine.desk import Section
+from engine.errors import BadInput, BadSettings
 from engine.exchange.paper import PaperSettings
+from engine.people import ACCOUNT_MAX, DESK_NAMES, parse_scope
 from engine.strategies import STRATEGIES
 
 DEMO_SEED = 42
 DEMO_SPEED = 60.0
 SECRET_KEY_MIN = 16
-NUMBER_DIGITS_MAX = 20
 TOML_NAME = "countersign.toml"
+# How long an approved RED waits where money is real, unless the settings say.
+LIVE_DELAY_S = 60
 # What only countersign.toml can hold.
-SECTIONS = ("bots", "people", "paper")
+SECTIONS = ("bots", "people", "paper", "approvals")
 SECRETS = ("secret_key", "database_url", "telegram_bot_token", "discord_bot_token")
 
 
 _PAPER = PaperSettings()
+# What stands in a URL behind its path may be a key.
+_QUERY = re.compile(r"(://[^\s?#]*[?#])\S+")
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -57,7 +62,13 @@ def _is_private(host: str) -> bool:
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS_MAX
+    is_short = len(text) <= len(str(ACCOUNT_MAX))
+    return is_short and text.isascii() and text.isdigit() and int(text) <= ACCOUNT_MAX
+
+
+def _is_account(text: str) -> bool:
+    """A number as platforms write it: without zeros before it, and not zero itself."""
+    return _is_number(text) and not text.startswith("0")
 
 
 class _Section(BaseModel):
@@ -100,8 +111,38 @@ class PersonSettings(_Section):
 
     name: str = Field(min_length=1, max_length=40)
     role: Literal["viewer", "trader", "admin"]
-    telegram: int | None = Field(default=None, ge=1)
-    discord: int | None = Field(default=None, ge=1)
+    telegram: int | None = Field(default=None, ge=1, le=ACCOUNT_MAX)
+    discord: int | None = Field(default=None, ge=1, le=ACCOUNT_MAX)
+    scopes: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _nobody_else(cls, name: str) -> str:
+        if name.lower() in DESK_NAMES:
+            raise ValueError(f"allowed: another name; {', '.join(DESK_NAMES)} are not people's")
+        return name
+
+    @field_validator("scopes")
+    @classmethod
+    def _known(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            try:
+                parse_scope(word)
+            except BadInput as error:
+                raise ValueError(f"allowed: {error.allowed}; {word!r} is none of them") from None
+        return words
+
+
+class ApprovalSection(_Section):
+    """What it takes to approve what can hurt the account.
+
+    `required` people other than the asker approve what is RED; 0 means one, who may be the asker.
+    `delay_s` passes before an approved RED takes effect that raises risk; by default a minute
+    where money is real.
+    """
+
+    required: int = Field(default=0, ge=0, le=5)
+    delay_s: int | None = Field(default=None, ge=0, le=3600)
 
 
 class PaperSection(_Section):
@@ -148,6 +189,7 @@ class Settings(_Section):
     bots: tuple[BotSettings, ...] = DEFAULT_BOTS
     people: tuple[PersonSettings, ...] = ()
     paper: PaperSection = PaperSection()
+    approvals: ApprovalSection = ApprovalSection()
 
     @field_validator("mode")
     @classmethod
@@ -216,8 +258,8 @@ class Settings(_Section):
     @field_validator("telegram_admin_ids", "discord_admin_ids", "discord_guild_ids")
     @classmethod
     def _ids(cls, text: str) -> str:
-        if any(not _is_number(word.strip()) for word in text.split(",") if text):
-            raise ValueError("allowed: numeric ids, separated by commas")
+        if any(not _is_account(word.strip()) for word in text.split(",") if text):
+            raise ValueError(f"allowed: numeric ids from 1 to {ACCOUNT_MAX}, separated by commas")
         return text
 
     @field_validator("people")
@@ -275,6 +317,13 @@ class Settings(_Section):
         return tuple(secret.get_secret_value() for secret in found if secret is not None)
 
     @property
+    def delay_ms(self) -> int:
+        """How long an approved RED waits that raises risk."""
+        if self.approvals.delay_s is not None:
+            return self.approvals.delay_s * 1000
+        return LIVE_DELAY_S * 1000 if self.mode == "live" else 0
+
+    @property
     def speed(self) -> float:
         """How many times faster than the clock a replayed or simulated market runs."""
         if self.market == "bybit":
@@ -286,6 +335,46 @@ class Settings(_Section):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{self.data_dir / 'countersign.db'}"
+
+
+def effective(settings: Settings, market: str) -> dict[str, Section]:
+    """The settings in force, by section, as people may read them: secrets are only set or not.
+
+    `market` is what the desk calls the market that it opened.
+    """
+    said = {name: _said(value) for name, value in settings if name not in SECTIONS}
+    desk = {
+        **said,
+        "market": f"{settings.market} ({market})",
+        "market_speed": f"{settings.speed:g}",
+        "database_url": said["database_url"] if settings.database_url else "SQLite in DATA_DIR",
+        "secret_key": said["secret_key"] if settings.secret_key else "set in DATA_DIR",
+    }
+    return {
+        "desk": desk,
+        "bots": [_named(bot) for bot in settings.bots],
+        "people": [_named(person) for person in settings.people],
+        "paper": _named(settings.paper),
+        "approvals": {**_named(settings.approvals), "delay_s": str(settings.delay_ms // 1000)},
+    }
+
+
+def _named(section: BaseModel) -> dict[str, str]:
+    return {name: _said(value) for name, value in section}
+
+
+def _said(value: object) -> str:
+    match value:
+        case SecretStr():
+            return "set"
+        case bool():
+            return "yes" if value else "no"
+        case tuple():
+            return redact(", ".join(map(str, value))) or "none"
+        case None | "":
+            return "none"
+        case _:
+            return redact(_QUERY.sub(rf"\1{HIDDEN}", str(value)))
 
 
 def load(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Settings:
@@ -385,6 +474,7 @@ def _names_at(place: list[str]) -> list[str]:
         "bots": BotSettings,
         "people": PersonSettings,
         "paper": PaperSection,
+        "approvals": ApprovalSection,
     }
     section = sections.get(place[0], Settings) if len(place) > 1 else Settings
     return list(section.model_fields)

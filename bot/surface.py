@@ -1,11 +1,11 @@
 """What the desk expects of a chat platform, and how sending to one can fail."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from bot.letter import Letter
 from bot.redact import redact
+from bot.render import Drawn
 from bot.update import Update
 from engine.errors import CountersignError, Unreachable
 from engine.mail import Address
@@ -13,7 +13,7 @@ from handlers.command import Principal
 from handlers.reply import Reply
 
 # The pictures of a reply, in order; None stands for one that could not be drawn.
-Draw = Callable[[Reply], Awaitable[list[Path | None]]]
+Draw = Callable[[Reply], Awaitable[Sequence[Drawn | None]]]
 
 
 # Tells people, wherever they can still be reached, what is wrong with a platform.
@@ -78,7 +78,24 @@ class Surface(Protocol):
     async def send(self, address: Address, letter: Letter, *, plain: bool, nonce: str) -> str:
         """Send a letter; the id of its message. `nonce` is the same each time it is tried.
 
-        Raises one of the errors above; Unreachable itself where it may have arrived.
+        One that replaces a message which is gone is posted anew. Raises one of the errors above;
+        Unreachable itself where it may have arrived.
+        """
+        ...
+
+    async def renew(
+        self, address: Address, message_id: str, letter: Letter, *, plain: bool
+    ) -> None:
+        """Put a letter in the place of a message of ours; nothing where that is gone.
+
+        Raises one of the errors above.
+        """
+        ...
+
+    async def forget(self, address: Address, message_id: str) -> bool:
+        """Delete a message; whether it is gone: a platform does not let us delete them all.
+
+        Raises Unreachable where that may be tried again.
         """
         ...
 

@@ -5,6 +5,7 @@ next poll confirms it, so that none is lost and none acts twice.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,7 +35,6 @@ from aiogram.types import (
     BufferedInputFile,
     CallbackQuery,
     ForceReply,
-    FSInputFile,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     InputFile,
@@ -50,10 +50,11 @@ from aiogram.utils.token import TokenValidationError
 from aiohttp import ClientConnectorError
 
 from bot.gate import Gate
-from bot.letter import Letter
+from bot.letter import REPEATED, Letter
 from bot.menu import menu
-from bot.offers import Offers, pressed
+from bot.offers import Offers, Pressed, pressed
 from bot.people import People
+from bot.render import Drawn
 from bot.render.telegram import TelegramMessage, escape, plain_text, telegram_messages
 from bot.surface import (
     BadMarkup,
@@ -67,11 +68,12 @@ from bot.surface import (
     Trouble,
     Undeliverable,
 )
-from bot.update import Update, UpdateKind
+from bot.update import Update, UpdateKind, called
 from engine.errors import CountersignError, Unreachable
 from engine.mail import Address, ChatKind
 from engine.people import Role
 from engine.ports import Clock
+from engine.proposal import Way
 from handlers import COMMANDS
 from handlers.command import Principal, PrincipalKind, find
 
@@ -97,6 +99,13 @@ GENERAL_TOPIC = "1"
 # Accounts of Telegram's own that speak for others: anonymous admins, channels, its service.
 SPEAKS_FOR_OTHERS = {1087968824, 136817688, 777000}
 REPLY_WITH = "Reply to this message with"
+# In private alone: a code in a group is everybody's.
+AND_CODE = "Whoever has an authenticator puts its code behind it."
+# How a card of ours, and a question about it, begin; and the line that both ask for.
+ABOUT_PROPOSAL = re.compile(
+    rf"(?:{re.escape(REPEATED)}\s+)?Proposal ([1-9][0-9]{{0,17}})(?::|$)", re.MULTILINE
+)
+PHRASE = re.compile(r"^APPROVE\b", re.MULTILINE)
 # What Telegram says of chats to which nothing can be sent.
 CLOSED = (
     "chat not found",
@@ -107,6 +116,9 @@ CLOSED = (
     "TOPIC_CLOSED",
     "message thread not found",
 )
+
+# What it says of a message that is to be deleted, and is not there.
+NOT_THERE = "message to delete not found"
 
 log = structlog.get_logger()
 
@@ -174,7 +186,9 @@ class Telegram:
         person = self._gate.judge(update)
         if person is None:
             return None
-        return Principal(PrincipalKind.PERSON, update.user_id, person.role, person.name)
+        return Principal(
+            PrincipalKind.PERSON, update.user_id, person.role, person.name, person.principal_id
+        )
 
     # -- listening -----------------------------------------------------------------------
 
@@ -235,7 +249,7 @@ class Telegram:
         if self._conflicts >= CONFLICTS:
             await self._trouble("Telegram is well again: nobody else polls for this bot.")
         self._conflicts = 0
-        updates = [update for each in came for update in self._read(each, tasks)]
+        updates = [update for each in came for update in await self._read(each, tasks)]
         if updates:
             await take(updates)
         if came:
@@ -244,7 +258,7 @@ class Telegram:
         if len(came) < BATCH:
             self._polled_at = self._clock.now()
 
-    def _read(self, raw: dict[str, Any], tasks: asyncio.TaskGroup) -> list[Update]:
+    async def _read(self, raw: dict[str, Any], tasks: asyncio.TaskGroup) -> list[Update]:
         assert self._me is not None
         try:
             came = TelegramUpdate.model_validate(raw, context={"bot": self._bot})
@@ -269,11 +283,25 @@ class Telegram:
         if came.callback_query is not None:
             tasks.create_task(self._acknowledge(came.callback_query))
             asked = pressed(came.callback_query.data or "")
-            if asked is not None and asked.asks:
-                if self._may_say(update):
-                    tasks.create_task(self._ask_for(update, asked.asks))
+            if asked is not None and await self._is_over(update, asked, tasks):
                 return []
         return [update]
+
+    async def _is_over(self, update: Update, asked: Pressed, tasks: asyncio.TaskGroup) -> bool:
+        """Whether a press leads to a question, or to silence, and no further."""
+        if asked.asks:
+            if self._may_say(update):
+                tasks.create_task(self._ask_for(update, asked.asks))
+            return True
+        if not asked.asks_phrase:
+            return False
+        principal = self.admit(update)
+        if principal is None:
+            return True
+        phrase = await self._offers.phrase(update, principal)
+        if phrase:
+            tasks.create_task(self._ask_phrase(update, asked.proposal_id, phrase))
+        return bool(phrase)
 
     def _may_say(self, update: Update) -> bool:
         """Whether whoever pressed may run the command that is to be completed."""
@@ -292,15 +320,24 @@ class Telegram:
         """Ask for what a button's command lacks; the reply to the question completes it."""
         wanted = ", ".join(asks)
         text = f"{escape(update.line)}\n{REPLY_WITH}: {escape(wanted)}"
+        await self._ask(update.address, text, wanted)
+
+    async def _ask_phrase(self, update: Update, proposal_id: int, phrase: str) -> None:
+        """Ask for the phrase of a proposal; the reply to the question is the decision."""
+        text = f"Proposal {proposal_id}\n{REPLY_WITH}:\n<code>{escape(phrase)}</code>"
+        if update.chat_kind is ChatKind.PRIVATE:
+            text += f"\n{AND_CODE}"
+        await self._ask(update.address, text, phrase)
+
+    async def _ask(self, address: Address, text: str, wanted: str) -> None:
+        reply = ForceReply(selective=True, input_field_placeholder=wanted[:64] or None)
         try:
             await self._bot.send_message(
-                update.address.chat_id,
+                address.chat_id,
                 text,
                 parse_mode="HTML",
-                message_thread_id=_thread(update.address),
-                reply_markup=ForceReply(
-                    selective=True, input_field_placeholder=wanted[:64] or None
-                ),
+                message_thread_id=_thread(address),
+                reply_markup=reply,
             )
         except AiogramError as error:
             log.warning("a question could not be asked", error=str(error))
@@ -399,6 +436,34 @@ class Telegram:
             await self._post_more(address, message, letter, plain)
         return sent
 
+    async def renew(
+        self, address: Address, message_id: str, letter: Letter, *, plain: bool
+    ) -> None:
+        if self._ended:
+            raise NotSent("Telegram is not listened to any more")
+        reply = letter.shown
+        first, *_ = telegram_messages(reply, await self._draw(reply))
+        keyboard = await self._keyboard(address, first, letter)
+        try:
+            await self._edit(address, message_id, first, keyboard, plain)
+        except AiogramError as error:
+            raise _translated(error) from error
+
+    async def forget(self, address: Address, message_id: str) -> bool:
+        if self._ended:
+            raise NotSent("Telegram is not listened to any more")
+        try:
+            await self._bot.delete_message(address.chat_id, int(message_id))
+        except AiogramError as error:
+            reason = _translated(error)
+            if isinstance(reason, Throttled | Unreachable):
+                raise Unreachable(str(reason)) from error
+            if NOT_THERE in str(reason):
+                return True
+            log.info("a message stays", chat=address.chat_id, error=str(reason))
+            return False
+        return True
+
     async def _post_more(
         self, address: Address, message: TelegramMessage, letter: Letter, plain: bool
     ) -> None:
@@ -454,9 +519,7 @@ class Telegram:
             )
         text = plain_text(message) if plain else message.text
         if message.photo is not None:
-            sent = await self._bot.send_photo(
-                photo=FSInputFile(message.photo), caption=text, **common
-            )
+            sent = await self._bot.send_photo(photo=_photo(message.photo), caption=text, **common)
         elif message.document is not None:
             sent = await self._bot.send_document(
                 document=_document(message), caption=text, **common
@@ -556,7 +619,8 @@ def read(came: TelegramUpdate, me: User, polled_at: int) -> Update | None:
 
 
 def _message(key: str, kind: UpdateKind, message: Message, me: User) -> Update | None:
-    line = _line(message, me)
+    phrase = _phrase_for(message, me)
+    line = "" if phrase else _line(message, me)
     if line is None:
         return None
     return Update(
@@ -568,9 +632,17 @@ def _message(key: str, kind: UpdateKind, message: Message, me: User) -> Update |
         chat_kind=_chat_kind(message.chat.type),
         sent_at=int(message.date.timestamp() * 1000),
         line=line,
+        name="approve" if phrase else "",
+        arguments=phrase,
         faults=_faults(message),
         message_id=str(message.message_id),
+        way=Way.REPLY if phrase else Way.TYPED,
+        sender=_called(message.from_user),
     )
+
+
+def _called(user: User | None) -> str:
+    return called(user.full_name, user.username) if user else ""
 
 
 def _faults(message: Message) -> tuple[str, ...]:
@@ -585,6 +657,23 @@ def _faults(message: Message) -> tuple[str, ...]:
         "sent by a bot": sender is not None and (sender.is_bot or sender.id in SPEAKS_FOR_OTHERS),
     }
     return tuple(reason for reason, applies in found.items() if applies)
+
+
+def _phrase_for(message: Message, me: User) -> dict[str, str]:
+    """The proposal and the words of a reply to its card or to the question about it.
+
+    What is said to a card that asks for no phrase is talk, unless it begins like one: a phrase
+    may come when its card has ended already.
+    """
+    text = (message.text or message.caption or "").strip()
+    asked = message.reply_to_message
+    if not asked or not asked.from_user or asked.from_user.id != me.id or text.startswith("/"):
+        return {}
+    shown = asked.text or asked.caption or ""
+    about = ABOUT_PROPOSAL.match(shown)
+    if not text or not about or not (PHRASE.search(shown) or PHRASE.match(text.upper())):
+        return {}
+    return {"proposal": about[1], "phrase": text}
 
 
 def _line(message: Message, me: User) -> str | None:
@@ -634,6 +723,9 @@ def _press(key: str, query: CallbackQuery, me: User, polled_at: int) -> Update:
         message_id=str(card.message_id) if card else "",
         edit=bool(asked and asked.edit),
         offer=asked.offer if asked else 0,
+        decision=asked.decision if asked else "",
+        way=Way.BUTTON if asked and asked.decision else Way.TYPED,
+        sender=_called(query.from_user),
     )
 
 
@@ -655,6 +747,10 @@ def _thread(address: Address) -> int | None:
     return int(address.thread_id)
 
 
+def _photo(drawn: Drawn) -> InputFile:
+    return BufferedInputFile(drawn.read_bytes(), drawn.name)
+
+
 def _document(message: TelegramMessage) -> InputFile:
     assert message.document is not None
     return BufferedInputFile(message.document.content, message.document.name)
@@ -664,7 +760,7 @@ def _media(
     message: TelegramMessage, caption: str, parse_mode: str | None
 ) -> InputMediaPhoto | InputMediaDocument:
     if message.photo is not None:
-        photo = FSInputFile(message.photo)
+        photo = _photo(message.photo)
         return InputMediaPhoto(media=photo, caption=caption, parse_mode=parse_mode)
     return InputMediaDocument(media=_document(message), caption=caption, parse_mode=parse_mode)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from bot.door import Answered, Completion, Hello, Welcome
+from handlers import COMMANDS
+from handlers.command import find
 
 if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
@@ -38,10 +40,25 @@ class Link(Protocol):
 
 
 def commands(text: str) -> list[str]:
-    """The commands in what was typed: `/wait /status` is two, a line after `#` is none."""
+    """The commands in what was typed: `/wait /status` is two, a line after `#` is none.
+
+    `/preview /halt` is one: what takes a command takes all that follows.
+    """
     lines = (line.strip() for line in text.splitlines())
     said = (line for line in lines if line and not line.startswith("#"))
-    return [command for line in said for command in BETWEEN_COMMANDS.split(line)]
+    return [command for line in said for command in _split(line)]
+
+
+def _split(line: str) -> list[str]:
+    first, *rest = BETWEEN_COMMANDS.split(line, maxsplit=1)
+    return [first, *_split(rest[0])] if rest and not _takes_command(first) else [line]
+
+
+def _takes_command(said: str) -> bool:
+    found = find(COMMANDS, said.removeprefix("/").split())
+    return found is not None and any(
+        argument.name == "command" and argument.type.rest for argument in found[0].arguments
+    )
 
 
 def leaves(command: str) -> bool:

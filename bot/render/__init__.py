@@ -6,9 +6,10 @@ from pathlib import Path
 
 import structlog
 
+from bot.render.qr import QrCode
 from engine.candle import timeframe_name
 from engine.errors import CountersignError
-from handlers.reply import CandleChart, Chart, EquityChart, Reply
+from handlers.reply import CandleChart, Chart, Enrollment, EquityChart, Reply
 
 # Pictures kept in the folder, the newest: what was shown can be looked at again for a while.
 PICTURES_KEPT = 50
@@ -17,6 +18,10 @@ DECIMALS_MAX = 8
 
 Picture = CandleChart | EquityChart
 Draw = Callable[[Picture, Path], Awaitable[None]]
+# What became of a picture: a file in the folder, or one that is made where it is sent.
+Drawn = Path | QrCode
+# The otpauth address while somebody (a principal's id) enrolls, else None.
+Enrolling = Callable[[str], str | None]
 
 log = structlog.get_logger()
 
@@ -34,16 +39,25 @@ def decimals(prices: Iterable[float]) -> int:
     return min(max([0, *(-int(exponent) for exponent in exponents)]), DECIMALS_MAX)
 
 
-async def draw_charts(reply: Reply, folder: Path, draw: Draw) -> list[Path | None]:
+async def draw_charts(
+    reply: Reply, folder: Path, draw: Draw, enrolling: Enrolling
+) -> list[Drawn | None]:
     """Have every chart of a reply drawn into `folder`; None stands for one that failed.
 
-    The paths are in the order of the charts, as `to_text` and `to_json` take them.
+    They are in the order of the blocks, as every renderer takes them. An enrollment's picture
+    is among them, in no folder: None stands for it once nothing waits to be confirmed.
     """
-    pictures = [block.chart for block in reply.blocks if isinstance(block, Chart)]
-    paths = [await _drawn(picture, folder, draw) for picture in pictures]
-    if paths:
+    drawn: list[Drawn | None] = []
+    for block in reply.blocks:
+        match block:
+            case Chart(chart):
+                drawn.append(await _drawn(chart, folder, draw))
+            case Enrollment(principal_id):
+                uri = enrolling(principal_id)
+                drawn.append(QrCode(uri) if uri else None)
+    if any(isinstance(block, Chart) for block in reply.blocks):
         _tidy(folder)
-    return paths
+    return drawn
 
 
 async def _drawn(picture: Picture, folder: Path, draw: Draw) -> Path | None:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from itertools import groupby
-from pathlib import Path
 from typing import NamedTuple
 
-from bot.render import Picture
+from bot.render import Drawn, Picture
 from bot.render.plain import (
     SPARKS_MAX,
     Cell,
@@ -31,7 +30,20 @@ from bot.render.plain import (
     uncolored,
     undrawn,
 )
-from handlers.reply import Block, Button, Chart, Code, Fields, Reply, Table, Text, Value
+from bot.render.qr import QrCode
+from handlers.reply import (
+    Block,
+    Button,
+    Chart,
+    Code,
+    Enrollment,
+    Fields,
+    File,
+    Reply,
+    Table,
+    Text,
+    Value,
+)
 
 # More messages for one answer than this bury the chat; the answer comes as a file then.
 MESSAGES_MAX = 5
@@ -42,6 +54,9 @@ IN_FILE = "The whole answer is in the file."
 BADGE_MAX = 200
 # A chat takes no empty message.
 NOTHING = "Nothing to show."
+ATTACHED = "In a file:"
+SCAN = "Scan the picture with an authenticator app, or type this key into it:"
+NOTHING_ENROLLS = "No enrollment waits to be confirmed any more. /enroll begins a new one."
 
 _LIGHTS = {"green": "🟢 green", "yellow": "🟡 yellow", "red": "🔴 red"}
 _MARKS = ("✓", "✗")
@@ -70,13 +85,13 @@ Cost = Callable[[Span], int]
 class Card:
     """What one block of a reply says.
 
-    `picture` is the file of a chart that was drawn, `pairs` are the names and values of fields,
+    `picture` is a chart that was drawn, or a QR code, `pairs` are the names and values of fields,
     which are lines as well.
     """
 
     title: str
     lines: tuple[Line, ...]
-    picture: Path | None = None
+    picture: Drawn | None = None
     pairs: tuple[tuple[str, Span], ...] = ()
 
     @property
@@ -120,6 +135,12 @@ def document(reply: Reply, chart_paths: Paths = ()) -> Document:
         parts.append(_paragraph(badge))
     text = "\n\n".join("\n".join(text_of(line) for line in lines) for lines in parts)
     return Document(FILE_NAME, f"{text}\n".encode())
+
+
+def attached(reply: Reply) -> list[Document]:
+    """The files that a reply brings."""
+    files = [block for block in reply.blocks if isinstance(block, File)]
+    return [Document(file.name, file.content.encode(errors="replace")) for file in files]
 
 
 def text_of(line: Line) -> str:
@@ -171,10 +192,12 @@ def shortened(text: str, length: int) -> str:
 # -- blocks ------------------------------------------------------------------------------
 
 
-def _card(block: Block, columns: int, paths: Iterator[Path | None]) -> Card:
+def _card(block: Block, columns: int, paths: Iterator[Drawn | None]) -> Card:
     match block:
         case Text(text):
             return Card("", _paragraph(text))
+        case Fields(words=words) if words:
+            return Card("", _paragraph(words))
         case Fields(title, fields):
             return _fields(one_line(title).strip(), fields)
         case Table(title, _, rows):
@@ -186,6 +209,10 @@ def _card(block: Block, columns: int, paths: Iterator[Path | None]) -> Card:
         case Chart(chart):
             path = next(paths, None)
             return Card(one_line(chart.title).strip(), _chart(chart, path), path)
+        case Enrollment():
+            return _enrollment(next(paths, None))
+        case File(name):
+            return Card("", _paragraph(f"{ATTACHED} {one_line(name)}"))
 
 
 def _paragraph(text: str) -> tuple[Line, ...]:
@@ -234,13 +261,20 @@ def _named(pairs: Iterable[tuple[str, Cell]]) -> Iterator[Span]:
         yield _value(cell) if cell.style else Span(cell.text)
 
 
-def _chart(chart: Picture, path: Path | None) -> tuple[Line, ...]:
+def _chart(chart: Picture, path: Drawn | None) -> tuple[Line, ...]:
     """What a picture does not say by itself; without one, also its course."""
     lines = [*_paragraph(one_line(chart.subtitle))]
     if path is None:
         course = sparkline(course_of(chart), SPARKS_MAX // 2)
         lines += [*_code([course]), *_paragraph(one_line(undrawn(chart)))]
     return (*lines, *_paragraph(" · ".join(range_of(chart))))
+
+
+def _enrollment(drawn: Drawn | None) -> Card:
+    """What an authenticator scans, and the same to be typed."""
+    if not isinstance(drawn, QrCode):
+        return Card("", _paragraph(NOTHING_ENROLLS))
+    return Card("Authenticator", (*_paragraph(SCAN), *_code([drawn.seed])), drawn)
 
 
 # -- pages -------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, takewhile
-from pathlib import Path
 
+from bot.render import Drawn
 from bot.render.card import (
     BADGE_MAX,
     IN_FILE,
@@ -20,6 +20,7 @@ from bot.render.card import (
     Line,
     Span,
     Style,
+    attached,
     badge_of,
     button_rows,
     cards,
@@ -31,7 +32,7 @@ from bot.render.card import (
     utf16,
 )
 from bot.render.plain import Paths, clean
-from handlers.reply import Block, Button, Fields, Money, Reply, Table, Text
+from handlers.reply import Block, Button, Fields, File, Money, Reply, Table, Text
 
 # In UTF-16 units, with the markup.
 CONTENT_MAX = 2000
@@ -90,7 +91,7 @@ class Embed:
     fields: tuple[EmbedField, ...] = ()
     color: int | None = None
     footer: str = ""
-    image: Path | None = None
+    image: Drawn | None = None
 
     @property
     def length(self) -> int:
@@ -105,7 +106,7 @@ class DiscordMessage:
 
     content: str = ""
     embeds: tuple[Embed, ...] = ()
-    files: tuple[Path, ...] = ()
+    files: tuple[Drawn, ...] = ()
     document: Document | None = None
     buttons: Rows = ()
 
@@ -124,6 +125,7 @@ def discord_messages(reply: Reply, chart_paths: Paths = ()) -> list[DiscordMessa
     messages = _packed(words if embeds else _small_print(words or NOTHING, badge), embeds)
     if len(messages) > MESSAGES_MAX:
         messages = _with_file(messages, document(reply, chart_paths), reply)
+    messages += [DiscordMessage(document=file) for file in attached(reply)]
     rows = button_rows(reply.buttons, label_max=LABEL_MAX, widest=LABELS_WIDEST, rows_max=ROWS_MAX)
     return [*messages[:-1], replace(messages[-1], buttons=rows)]
 
@@ -154,7 +156,14 @@ def _words(reply: Reply) -> tuple[str, Sequence[Block]]:
 
 
 def _is_sentence(block: Block) -> bool:
-    return isinstance(block, Text) or (isinstance(block, Table) and not block.rows)
+    match block:
+        case Text() | File():
+            return True
+        case Fields(words=words):
+            return bool(words)
+        case Table(rows=rows):
+            return not rows
+    return False
 
 
 def _small_print(words: str, badge: str) -> str:
@@ -172,7 +181,7 @@ def _packed(words: str, embeds: Iterable[Embed]) -> list[DiscordMessage]:
     return [replace(first, content=words), *others]
 
 
-def _files(embeds: Iterable[Embed]) -> tuple[Path, ...]:
+def _files(embeds: Iterable[Embed]) -> tuple[Drawn, ...]:
     return tuple(dict.fromkeys(embed.image for embed in embeds if embed.image))
 
 
@@ -208,7 +217,7 @@ def _embeds_of(block: Block, card: Card) -> list[Embed]:
 
 
 def _flowing(
-    title: str, lines: Sequence[Line], color: int | None, image: Path | None = None
+    title: str, lines: Sequence[Line], color: int | None, image: Drawn | None = None
 ) -> list[Embed]:
     """Lines as descriptions, in several embeds where they are long; the first has the rest."""
     texts = [_markdown(page) for page in pages([lines], DESCRIPTION_MAX, _cost)]

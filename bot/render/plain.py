@@ -6,11 +6,10 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import zip_longest
-from pathlib import Path
 from textwrap import wrap
 from typing import Any, NamedTuple
 
-from bot.render import Picture, decimals
+from bot.render import Drawn, Picture, decimals
 from handlers.reply import (
     Block,
     Button,
@@ -18,7 +17,9 @@ from handlers.reply import (
     Chart,
     Code,
     Duration,
+    Enrollment,
     Fields,
+    File,
     Money,
     Multiple,
     Percent,
@@ -33,7 +34,7 @@ from handlers.reply import (
     show,
 )
 
-Paths = Sequence[Path | None]
+Paths = Sequence[Drawn | None]
 
 WIDTH = 100
 # Below this nothing is readable anyway; it keeps the arithmetic of columns sound.
@@ -45,6 +46,8 @@ SPARKS = "▁▂▃▄▅▆▇█"
 SPARKS_MAX = 60
 # Fewer fields are read faster below each other.
 TWO_COLUMNS_FROM = 8
+# A terminal keeps what it showed, and a machine's log does too.
+ENROLL_ELSEWHERE = "Enrollment needs a private chat with the desk: say /enroll there."
 
 BOLD, DIM, RESET = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 RED, GREEN, YELLOW = "\x1b[31m", "\x1b[32m", "\x1b[33m"
@@ -108,7 +111,7 @@ def one_line(text: str) -> str:
 # -- JSON --------------------------------------------------------------------------------
 
 
-def _data(block: Block, paths: Iterator[Path | None]) -> dict[str, Any]:
+def _data(block: Block, paths: Iterator[Drawn | None]) -> dict[str, Any]:
     match block:
         case Text(text):
             return {"kind": "text", "text": text}
@@ -125,6 +128,11 @@ def _data(block: Block, paths: Iterator[Path | None]) -> dict[str, Any]:
             if path is None:
                 return {"kind": "text", "text": undrawn(chart)}
             return {"kind": "chart", "path": str(path)}
+        case Enrollment():
+            next(paths, None)
+            return {"kind": "text", "text": ENROLL_ELSEWHERE}
+        case File(name, content):
+            return {"kind": "file", "name": name, "content": content}
 
 
 def undrawn(chart: Picture) -> str:
@@ -135,10 +143,12 @@ def undrawn(chart: Picture) -> str:
 # -- blocks ------------------------------------------------------------------------------
 
 
-def _block(block: Block, width: int, paths: Iterator[Path | None]) -> list[str]:
+def _block(block: Block, width: int, paths: Iterator[Drawn | None]) -> list[str]:
     match block:
         case Text(text):
             return _paragraph(text, width)
+        case Fields(words=words) if words:
+            return _paragraph(words, width)
         case Fields():
             return [*_title(block.title, width), *_fields(block.fields, width)]
         case Table():
@@ -149,6 +159,12 @@ def _block(block: Block, width: int, paths: Iterator[Path | None]) -> list[str]:
             return [f"  {line}" for line in clean(text).splitlines()]
         case Chart(chart):
             return [*_title(chart.title, width), *_chart(chart, next(paths, None), width)]
+        case Enrollment():
+            next(paths, None)
+            return _paragraph(ENROLL_ELSEWHERE, width)
+        case File(name, content):
+            # As it is, so that it can be put into a file.
+            return [*_title(name, width), *clean(content).splitlines()]
 
 
 def _title(title: str, width: int) -> list[str]:
@@ -190,7 +206,7 @@ def _field(name: str, cell: "Cell", longest: int, width: int) -> list[str]:
     return [head + _paint(lines[0], cell.style), *rest]
 
 
-def _chart(chart: Picture, path: Path | None, width: int) -> list[str]:
+def _chart(chart: Picture, path: Drawn | None, width: int) -> list[str]:
     """A picture for those who see none: its course in one line, its range, where it lies."""
     where = [_paint(one_line(str(path)), DIM)] if path else _paragraph(undrawn(chart), width, DIM)
     return [

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 
+from bot.render import Drawn
 from bot.render.card import (
     IN_FILE,
     MESSAGES_MAX,
@@ -19,6 +19,7 @@ from bot.render.card import (
     Line,
     Span,
     Style,
+    attached,
     badge_of,
     button_rows,
     cards,
@@ -53,7 +54,7 @@ class TelegramMessage:
     """A message in HTML; with a photo or a document the text is its caption, and may be empty."""
 
     text: str = ""
-    photo: Path | None = None
+    photo: Drawn | None = None
     document: Document | None = None
     buttons: Rows = ()
 
@@ -62,7 +63,7 @@ class TelegramMessage:
 class _Section:
     """Parts of a reply from one picture up to the next."""
 
-    photo: Path | None
+    photo: Drawn | None
     parts: list[Sequence[Line]]
 
 
@@ -76,6 +77,7 @@ def telegram_messages(reply: Reply, chart_paths: Paths = ()) -> list[TelegramMes
     messages = list(chain.from_iterable(map(_section, sections))) or [TelegramMessage(NOTHING)]
     if len(messages) > MESSAGES_MAX:
         messages = _with_file(messages, document(reply, chart_paths), reply)
+    messages += [TelegramMessage(document=file) for file in attached(reply)]
     rows = button_rows(reply.buttons, label_max=LABEL_MAX, widest=LABELS_WIDEST, rows_max=ROWS_MAX)
     return [*messages[:-1], replace(messages[-1], buttons=rows)]
 

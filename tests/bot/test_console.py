@@ -21,8 +21,10 @@ from bot.client import run_client
 from bot.door import Answered, Completion, Door, Hello, Welcome
 from bot.terminal import commands, suggestions
 from engine.desk import Desk
-from handlers.dispatch import LINE_MAX
+from engine.pace import Paces
+from handlers.dispatch import LINE_MAX, RATES
 from handlers.reply import Reply, Text, reply
+from tests.clock import FakeClock
 
 # Generous: it only ends a test that would hang.
 PATIENCE_S = 20
@@ -657,6 +659,11 @@ async def test_color_is_left_out_where_it_is_not_wanted(
         ("status", ["status"]),
         ("/wait /status", ["/wait", "/status"]),
         ("/price BTC/USDT", ["/price BTC/USDT"]),
+        ("/preview /halt", ["/preview /halt"]),
+        ("/status /preview /halt /wait", ["/status", "/preview /halt /wait"]),
+        ("help /halt", ["help /halt"]),
+        ("/schedule add 08:00 /report daily", ["/schedule add 08:00 /report daily"]),
+        ("/halt now /status", ["/halt now", "/status"]),
         ("/note 1 / 2", ["/note 1 / 2"]),
         ("/wait\n/status", ["/wait", "/status"]),
         ("  # /status", []),
@@ -717,6 +724,7 @@ class BrokenRuntime:
 
 class DeskStub:
     badge = "PAPER - here"
+    rates = Paces(FakeClock(), RATES)
 
     def __init__(self, runtime: Any) -> None:
         self.runtime = runtime
@@ -726,7 +734,8 @@ async def answered(runtime: Any, hello: Hello, uid: int) -> Answered:
     async def draw(reply: Reply) -> list[Path | None]:
         return []
 
-    return await console.answer(cast(Desk, DeskStub(runtime)), draw, "/nonsense", hello, uid)
+    desk = cast(Desk, DeskStub(runtime))
+    return await console.answer(desk, draw, Path("files"), "/nonsense", hello, uid)
 
 
 async def test_who_types_is_named_by_the_system_and_audited() -> None:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bot.menu import application_commands, differs, menu
+from bot.menu import application_commands, command_name, differs, menu
 from engine.desk import Desk
 from engine.people import Role
 from handlers import COMMANDS
@@ -41,8 +41,28 @@ async def test_every_command_is_an_application_command_or_a_subcommand(desk: Des
     said = set()
     for command in application_commands(desk):
         subs = [option for option in command["options"] if option["type"] == 1]
-        said |= {f"{command['name']} {sub['name']}" for sub in subs} or {command["name"]}
+        paths = {f"{command['name']} {sub['name']}" for sub in subs} or {command["name"]}
+        said |= {command_name(path) for path in paths}
     assert said == {command.name for command in COMMANDS}
+
+
+async def test_no_application_command_is_both_said_and_a_group(desk: Desk) -> None:
+    for command in application_commands(desk):
+        kinds = {option["type"] == 1 for option in command["options"]}
+        assert len(kinds) <= 1, command["name"]
+        names = [option["name"] for option in command["options"]]
+        assert len(set(names)) == len(names), command["name"]
+
+
+async def test_a_command_beside_those_that_begin_with_it_is_their_first(desk: Desk) -> None:
+    (audit,) = (each for each in application_commands(desk) if each["name"] == "audit")
+    assert [each["name"] for each in audit["options"]] == ["show", "export"]
+    assert list(options(desk, "audit", "show")) == ["user", "days"]
+    assert command_name("audit show") == "audit"
+    assert command_name("audit export") == "audit export"
+    assert command_name("bot list") == "bot list"
+    # There is no plain /bot: nobody may mean it.
+    assert command_name("bot show") == "bot show"
 
 
 async def test_an_option_is_a_number_a_choice_or_completed_as_its_type_says(desk: Desk) -> None:

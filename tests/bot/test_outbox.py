@@ -2,18 +2,22 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from bot import letter as letters
+from bot.letter import Letter
 from bot.outbox import BATCH, RETRY_S, Outbox
 from engine.effect import Notice, NoticeKind
 from engine.errors import Unreachable
 from engine.mail import Address, Delivery, Priority
 from engine.ports import Commit, OutboxRow
 from engine.store.memory import MemoryStore
+from handlers.reply import Reply
 from tests.chat.posts import words
 from tests.clock import FakeClock
+from tests.proposals import RED
 
 
 class FlakyStore(MemoryStore):
@@ -211,4 +215,91 @@ async def test_news_of_the_past_is_written_to_no_chat() -> None:
     await outbox.deliver()
     assert posted == []
     assert await waiting(store, ANN) == []
+    assert await store.undelivered(9) == []
+
+
+# -- cards -------------------------------------------------------------------------------
+
+TOM = Address("discord", "8")
+NUMBER = RED.proposal_id
+
+
+def about(kind: NoticeKind) -> Notice:
+    return Notice(kind, 1, proposal=RED, topic="proposal:17")
+
+
+async def keep(store: MemoryStore, *notices: Notice, answer: Delivery | None = None) -> None:
+    epoch = await store.take_epoch("test")
+    batch = Commit(epoch, notices=list(notices), deliveries=[answer] if answer else [])
+    await store.commit(batch)
+
+
+def card_at(at: Address, priority: Priority, **changes: Any) -> Delivery:
+    card = Letter(Reply(), card=NUMBER, **changes)
+    place = (at.surface, at.chat_id, at.thread_id)
+    return Delivery(*place, FakeClock().now(), priority, card.topic, letters.to_body(card))
+
+
+async def test_a_proposal_is_a_card_in_each_chat_that_was_not_answered_with_it() -> None:
+    store = MemoryStore()
+    answer = card_at(ANN, Priority.ANSWER, reply_to="5")
+    await keep(store, about(NoticeKind.PROPOSED), answer=answer)
+    outbox, posted = posting(store, ANN, TOM)
+    await outbox.deliver()
+    assert await waiting(store, ANN) == [answer]
+    assert await waiting(store, TOM) == [card_at(TOM, Priority.URGENT)]
+    assert posted == [1]
+
+
+async def test_what_changes_of_a_proposal_renews_its_cards_wherever_they_are() -> None:
+    store = MemoryStore()
+    await keep(store, answer=card_at(GROUP, Priority.ANSWER))
+    await keep(store, about(NoticeKind.PROPOSED))
+    await posting(store, ANN, TOM)[0].deliver()
+    for at in (ANN, TOM):
+        (row,) = await store.mail.waiting(at.surface, at.chat_id, 9)
+        await store.mail.arrived([row.seq], "101", 1)
+    await keep(store, about(NoticeKind.PROPOSAL_CHANGED))
+    # Whoever may be told something new has nothing to do with it.
+    await posting(store)[0].deliver()
+    for at in (ANN, TOM):
+        assert await waiting(store, at) == [card_at(at, Priority.URGENT, renews=True)]
+    assert card_at(GROUP, Priority.URGENT, renews=True) in await waiting(store, GROUP)
+
+
+async def test_a_proposal_that_changed_before_it_was_shown_is_shown_once() -> None:
+    store = MemoryStore()
+    await keep(store, about(NoticeKind.PROPOSED), about(NoticeKind.PROPOSAL_CHANGED))
+    await posting(store, ANN)[0].deliver()
+    assert await waiting(store, ANN) == [card_at(ANN, Priority.URGENT)]
+
+
+async def test_the_end_of_a_proposal_is_told_in_words() -> None:
+    store = MemoryStore()
+    await keep(store, about(NoticeKind.PROPOSAL_ENDED))
+    await posting(store, ANN)[0].deliver()
+    [told] = await waiting(store, ANN)
+    letter = letters.from_body(told.body)
+    assert (letter.card, told.topic, told.priority) == (0, "proposal:17", Priority.NEWS)
+    assert words(letter.reply)
+
+
+async def test_the_consoles_are_told_of_proposals_as_of_anything() -> None:
+    store, told = MemoryStore(), list[Notice]()
+    kinds = [NoticeKind.PROPOSED, NoticeKind.PROPOSAL_CHANGED, NoticeKind.PROPOSAL_ENDED]
+    await keep(store, *map(about, kinds))
+    await Outbox(store, FakeClock(), told.append).deliver()
+    assert [each.kind for each in told] == kinds
+
+
+async def test_what_waits_for_people_is_told_even_when_the_past_is_put_away() -> None:
+    store = MemoryStore()
+    outbox, _ = posting(store, ANN)
+    anchor = Notice(NoticeKind.AUDIT_ANCHOR, 1, text="7:abc")
+    paused = Notice(NoticeKind.BOT_PAUSED, 1, bot_id="shortseller_001", text="by ann")
+    await keep(store, paused, about(NoticeKind.PROPOSED), anchor)
+    await outbox.skip()
+    card, told = await waiting(store, ANN)
+    assert letters.from_body(card.body).card == NUMBER
+    assert "7:abc" in told.body
     assert await store.undelivered(9) == []

@@ -5,13 +5,15 @@ from typing import Any
 
 import pytest
 
-from bot.people import People, new_chat, open_people, people_of
+from bot.people import People, new_chat, open_people, people_of, perhaps_one, too_few_admins
 from bot.settings import Settings, load
 from engine.errors import BadSettings
 from engine.mail import Address, Chat, ChatKind
 from engine.people import Identity, Person, Role
 from engine.ports import Commit, Store
 from engine.store.memory import MemoryStore
+from tests.chat.desks import quiet_market
+from tests.handlers.desks import build
 
 TOM = {"name": "tom", "role": "trader", "telegram": 8, "discord": 88}
 GROUP = Address("telegram", "-100", "5")
@@ -24,7 +26,8 @@ def settings(**given: Any) -> Settings:
 
 async def opened(store: Store, **given: Any) -> People:
     """The people of a desk that starts with these settings."""
-    return await open_people(settings(**given), store, await store.take_epoch("test"))
+    runtime, desk = await build(quiet_market(), store)
+    return await open_people(settings(**given), runtime, desk.store)
 
 
 def role(people: People, surface: str, user_id: str) -> Role:
@@ -168,6 +171,35 @@ async def test_menus_are_for_people_by_their_roles_and_for_open_groups() -> None
     assert people.menus("discord") == {"88": Role.TRADER}
 
 
+async def test_too_few_admins_for_what_is_required_is_remarked() -> None:
+    given = settings(telegram_admin_ids="7", approvals={"required": 1})
+    runtime, desk = await build(quiet_market(), MemoryStore())
+    alone = await open_people(given, runtime, desk.store)
+    assert "there are 1. Nothing red can be approved" in too_few_admins(given, alone)
+    given = settings(telegram_admin_ids="7,9", approvals={"required": 1})
+    assert too_few_admins(given, await open_people(given, runtime, desk.store)) == ""
+
+
+async def test_admins_who_may_be_one_person_are_remarked_until_they_are_one() -> None:
+    async def remark(**given_: Any) -> str:
+        given = settings(**{"approvals": {"required": 1}, **given_})
+        runtime, desk = await build(quiet_market(), MemoryStore())
+        people = await open_people(given, runtime, desk.store)
+        first = perhaps_one(given, people)
+        people.on_commit(Commit(1, facts=[Identity("discord", "22", "telegram:11")]))
+        assert perhaps_one(given, people) == ""
+        return first
+
+    two = {"telegram_admin_ids": "11", "discord_admin_ids": "22"}
+    assert await remark(**two) == (
+        "telegram:11 and discord:22 count as two people; if they are one, use [[people]] or /link."
+    )
+    ann = {"name": "ann", "role": "admin", "telegram": 11, "discord": 22}
+    assert await remark(**two, people=(ann,)) == ""
+    assert await remark(**two, approvals={"required": 0}) == ""
+    assert await remark(telegram_admin_ids="11") == ""
+
+
 # -- mistakes ----------------------------------------------------------------------------
 
 PERSON = '[[people]]\nname = "tom"\nrole = "trader"\ntelegram = 8\n'
@@ -175,12 +207,32 @@ MISTAKES = {
     "no number": (
         {"TELEGRAM_ADMIN_IDS": "@ann"},
         "",
-        ["TELEGRAM_ADMIN_IDS", "'@ann'", "numeric ids, separated by commas"],
+        ["TELEGRAM_ADMIN_IDS", "'@ann'", "numeric ids from 1 to 9223372036854775807, separated by"],
     ),
     "a number too few": (
         {"DISCORD_ADMIN_IDS": "7,,8"},
         "",
-        ["DISCORD_ADMIN_IDS", "'7,,8'", "numeric ids, separated by commas"],
+        ["DISCORD_ADMIN_IDS", "'7,,8'", "numeric ids from 1 to"],
+    ),
+    "a number that nobody has": (
+        {"TELEGRAM_ADMIN_IDS": "7,9223372036854775808"},
+        "",
+        ["TELEGRAM_ADMIN_IDS", "'7,9223372036854775808'", "from 1 to 9223372036854775807"],
+    ),
+    "a number as no platform writes it": (
+        {"DISCORD_ADMIN_IDS": "007"},
+        "",
+        ["DISCORD_ADMIN_IDS", "'007'", "numeric ids from 1 to"],
+    ),
+    "somebody with a number that nobody has": (
+        {},
+        '[[people]]\nname = "tom"\nrole = "trader"\ntelegram = 9223372036854775808\n',
+        ["people tom telegram", "9223372036854775808", "less than or equal to 9223372036854775807"],
+    ),
+    "a name of the desk's own": (
+        {},
+        '[[people]]\nname = "Desk"\nrole = "trader"\ntelegram = 7\n',
+        ["people Desk name", "'Desk'", "another name; operator, desk, console, schedule"],
     ),
     "an unknown role": (
         {},
@@ -213,6 +265,21 @@ MISTAKES = {
         {},
         PERSON + PERSON.replace("8", "9"),
         ["PEOPLE", "each name once", "tom stands there twice"],
+    ),
+    "the name of the console": (
+        {},
+        PERSON.replace("tom", "operator"),
+        ["people operator name", "'operator'", "another name"],
+    ),
+    "a scope that is none": (
+        {},
+        PERSON + 'scopes = ["bots:shortseller_001"]\n',
+        ["people tom scopes", "bots:shortseller_001", "bot:ID, chat:SURFACE:ID"],
+    ),
+    "more approvals than a team has": (
+        {},
+        "[approvals]\nrequired = 6\n",
+        ["approvals.required", "6", "less than or equal to 5"],
     ),
     "an admin who is a trader": (
         {"TELEGRAM_ADMIN_IDS": "7,8"},

@@ -11,16 +11,27 @@ from bot.chats import Chats, open_chats
 from bot.clock import SystemClock
 from bot.outbox import Outbox
 from bot.people import open_people
-from bot.render import Picture, draw_charts
+from bot.render import Drawn, Picture, draw_charts
 from bot.settings import Settings
 from engine.candle import Candle
 from engine.desk import Desk
 from engine.effect import Notice
 from engine.event import CandleClosed
+from engine.memory import Policy
 from engine.ports import Clock, Store
 from engine.runtime import Runtime
 from handlers.reply import Reply
-from tests.handlers.desks import BAR, BTC, ETH, FALLING_TWICE, ScriptedMarket, build, course, quiet
+from tests.handlers.desks import (
+    BAR,
+    BTC,
+    ETH,
+    FALLING_TWICE,
+    SECRET,
+    ScriptedMarket,
+    build,
+    course,
+    quiet,
+)
 
 # The smallest PNG there is: what a picture shows is tried elsewhere.
 DOT = bytes.fromhex(
@@ -77,24 +88,28 @@ async def open_chat_desk(
     market: ScriptedMarket | None = None,
     store: Store | None = None,
     clock: Clock | None = None,
+    *,
+    tells_past: bool = False,
     **settings: Any,
 ) -> AsyncIterator[ChatDesk]:
     """A desk with the chat surfaces that `settings` (as of bot.settings.Settings) turn on.
 
     It has taken every candle of the market when it is given. Nothing tells the news of what
-    happened before.
+    happened before, unless it `tells_past`.
     """
     clock = clock or SystemClock()
-    runtime, desk = await build(market or quiet_market(), store, clock)
-    people = await open_people(Settings(**settings), desk.store, runtime.epoch)
+    wanted = Settings(**{"data_dir": folder, **settings})
+    policy = Policy(SECRET, wanted.paper.taker_fee, wanted.approvals.required, wanted.delay_ms)
+    runtime, desk = await build(market or quiet_market(), store, clock, policy)
+    people = await open_people(wanted, runtime, desk.store)
 
     async def dot(picture: Picture, path: Path) -> None:
         await asyncio.to_thread(path.write_bytes, DOT)
 
-    async def draw(reply: Reply) -> list[Path | None]:
-        return await draw_charts(reply, folder / "charts", dot)
+    async def draw(reply: Reply) -> list[Drawn | None]:
+        return await draw_charts(reply, folder / "charts", dot, desk.enrollment)
 
-    chats = open_chats(Settings(**settings), desk, people, draw)
+    chats = open_chats(wanted, desk, people, draw)
     told: list[Notice] = []
     outbox = Outbox(
         desk.store, clock, told.append, chats.audience, lambda: desk.badge, chats.courier.wake
@@ -103,7 +118,8 @@ async def open_chat_desk(
     async with asyncio.TaskGroup() as tasks:
         trading = tasks.create_task(runtime.run())
         await runtime.until_caught_up()
-        await outbox.skip()
+        if not tells_past:
+            await outbox.skip()
         runtime.listen(outbox.on_commit)
         serving = [tasks.create_task(outbox.run()), tasks.create_task(chats.run())]
         try:

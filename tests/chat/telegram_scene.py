@@ -110,9 +110,11 @@ class Scene:
 
 
 @asynccontextmanager
-async def open_scene(folder: Path, request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
+async def open_scene(
+    folder: Path, request: pytest.FixtureRequest, clock: "LeapingClock | None" = None
+) -> AsyncIterator[Scene]:
     """A scene in which every call must be right, and nothing may fail for a fault of ours."""
-    clock = LeapingClock(RATE, T0 + 30 * DAY_MS)
+    clock = clock or LeapingClock(RATE, T0 + 30 * DAY_MS)
     with capture_logs() as logs:
         async with TelegramServer(spec=specification(request), clock=clock) as server:
             people = [server.user(name) for name in ("Ann", "Tom", "Vera", "Eve", "Sue")]

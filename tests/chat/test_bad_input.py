@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from bot.inbox import GONE, OTHER_CHAT, OUR_FAULT
 from bot.offers import GOOD_FOR_MS
-from bot.people import People
+from bot.render.card import attached
 from bot.render.telegram import CAPTION_MAX, TEXT_MAX, plain_text, telegram_messages
 from bot.update import Update, UpdateKind
 from engine.mail import Address, ChatKind, Offer
@@ -30,10 +30,9 @@ from tests.servers.telegram_text import parsed, units
 
 __all__ = ["postgres_server"]
 
-ADMIN = People(
+ADMIN = (
     [Person("ann", "ann", Role.ADMIN)],
     [Identity(surface, "7", "ann") for surface in ("telegram", "discord")],
-    [],
 )
 
 # What has broken programs: too long, markup of every kind, what turns or hides text, numbers that
@@ -124,17 +123,19 @@ def check(reply: Reply) -> None:
     """An answer says something, blames nobody but the question, and Telegram takes it."""
     assert reply.error != OUR_FAULT
     assert reply.blocks or reply.error
+    # What is attached stands beneath words of its own.
+    files = attached(reply)
     for message in telegram_messages(reply, [None] * 9):
         text, _ = parsed(message.text, "HTML")
         assert units(text) <= (CAPTION_MAX if message.document else TEXT_MAX)
         assert units(plain_text(message)) <= TEXT_MAX
-        assert text.strip()
+        assert text.strip() or message.document in files
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(commands, st.lists(anything, max_size=4)), min_size=1, max_size=6))
 async def test_every_line_has_an_answer(lines: list[tuple[Command, list[str]]]) -> None:
-    async with open_hall(ADMIN) as hall:
+    async with open_hall(*ADMIN) as hall:
         await ask(hall, *({"line": " ".join([f"/{c.name}", *args])} for c, args in lines))
 
 
@@ -153,20 +154,20 @@ def forms(draw: st.DrawFn) -> dict[str, object]:
 @settings(max_examples=150, deadline=None)
 @given(st.lists(forms(), min_size=1, max_size=6))
 async def test_every_form_has_an_answer(filled: list[dict[str, object]]) -> None:
-    async with open_hall(ADMIN) as hall:
+    async with open_hall(*ADMIN) as hall:
         await ask(hall, *filled)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=80))
 async def test_what_is_no_command_has_an_answer(line: str) -> None:
-    async with open_hall(ADMIN) as hall:
+    async with open_hall(*ADMIN) as hall:
         await ask(hall, {"line": line}, {"line": f"/{line}"}, {"name": line})
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 async def test_every_command_withstands_everything_nasty(command: Command) -> None:
-    async with open_hall(ADMIN) as hall:
+    async with open_hall(*ADMIN) as hall:
         await ask(hall, *({"line": f"/{command.name} {each}"} for each in NASTY))
 
 
@@ -181,7 +182,7 @@ async def test_every_database_keeps_what_was_said(
             url = await stack.enter_async_context(fresh_database(server))
         store = await open_store(url)
         stack.push_async_callback(store.close)
-        hall = await stack.enter_async_context(open_hall(ADMIN, store=store))
+        hall = await stack.enter_async_context(open_hall(*ADMIN, store=store))
         lines = [f"/{name} {each}" for each in NASTY for name in ("status", "alert", "nonsense")]
         await ask(hall, *({"line": line} for line in lines))
         # A stranger's words are kept, too: that they were refused.

@@ -15,22 +15,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot import letter as letters
-from bot.courier import CHAT_PACE, GROUP_PACE, PACE_IN_ALL, Courier
+from bot.courier import CHAT_PACE, GROUP_PACE, NEWS_PATIENCE_S, PACE_IN_ALL, Courier
 from bot.gate import Gate
 from bot.letter import REPEATED, Letter
-from bot.offers import Offers
 from bot.people import People
 from bot.surface import BadMarkup, ChatGone, NotSent, Throttled, Undeliverable
 from bot.telegram import Telegram
 from bot.update import Update
-from engine.errors import Unreachable
+from engine.errors import Broken, LostLock, Unreachable
 from engine.mail import Address, Chat, ChatKind, Delivery, Priority
 from engine.ports import Clock, Commit, Mail, Store
 from engine.store.memory import MemoryMail, MemoryStore
 from engine.store.sql import open_store
 from handlers.reply import Fields, Reply, Text, reply
 from tests.chat.desks import quiet_market
-from tests.chat.posts import Post, Sent
+from tests.chat.posts import Post, Sent, no_card, offers_of
 from tests.clock import FakeClock
 from tests.fast_clock import FastClock
 from tests.handlers.desks import build
@@ -112,13 +111,22 @@ class Desk:
         self.people = People([], [], chats)
         self.post = Post(self.clock, faults=iter(faults))
         self.lost = Lost()
+        self.cards: dict[int, Reply] = {}
+        self.card_faults: list[Exception] = []
         self.courier = self.next_courier()
 
     def next_courier(self) -> Courier:
         """As the next process would have it."""
         surfaces = {"telegram": self.post}
-        self.courier = Courier(self.mail, self.clock, self.people, surfaces, self.lost)
+        self.courier = Courier(
+            self.mail, self.clock, self.people, surfaces, self.lost, self._card_of
+        )
         return self.courier
+
+    async def _card_of(self, proposal_id: int) -> Reply | None:
+        if self.card_faults:
+            raise self.card_faults.pop(0)
+        return self.cards.get(proposal_id)
 
     async def deliver(self, *wanted: Delivery) -> list[Sent]:
         """Store messages and wait until none waits; all that was sent until now."""
@@ -219,6 +227,23 @@ async def test_what_is_never_taken_is_a_dead_letter_and_holds_up_nobody() -> Non
     assert desk.lost == []
 
 
+async def test_what_breaks_a_promise_of_ours_is_a_dead_letter_and_ends_nothing() -> None:
+    desk = Desk(Broken("user id: '99' can't be in a token"))
+    await desk.deliver(news(1), news(2))
+    assert desk.numbers == [[2]]
+    [dead] = await desk.mail.dead_letters(9)
+    assert "our fault" in dead.error
+
+
+async def test_a_desk_that_was_taken_over_sends_no_more() -> None:
+    desk = Desk(LostLock("epoch 1 is over"))
+    await desk.mail.route([], [news(1)], 1)
+    with pytest.raises(ExceptionGroup) as ended:
+        await desk.courier.run()
+    assert ended.group_contains(LostLock)
+    assert await desk.mail.dead_letters(9) == []
+
+
 async def test_a_body_that_can_not_be_read_is_a_dead_letter_and_holds_up_nobody() -> None:
     desk = Desk()
     broken = [replace(news(n), body="{") for n in (1, 2)]
@@ -259,7 +284,7 @@ async def test_a_surface_that_is_not_there_keeps_its_messages() -> None:
     assert await desk.mail.waiting_chats() == [("discord", "9")]
     desk.post.name = "discord"
     surfaces = {"discord": desk.post}
-    desk.courier = Courier(desk.mail, desk.clock, desk.people, surfaces, desk.lost)
+    desk.courier = Courier(desk.mail, desk.clock, desk.people, surfaces, desk.lost, no_card)
     await desk.deliver()
     assert desk.numbers == [[2], [1]]
 
@@ -354,6 +379,41 @@ async def test_answers_count_where_news_is_held_back() -> None:
     assert second.began - first.ended >= 1
 
 
+@pytest.mark.parametrize(("chat_id", "earlier"), [(ANN, 1), (GROUP, 1), (GROUP, 25)])
+async def test_news_waits_no_longer_than_its_patience_in_a_chat_in_steady_use(
+    chat_id: str, earlier: int
+) -> None:
+    desk = Desk(chats=[group()])
+    here = Address("telegram", chat_id)
+    for _ in range(earlier):
+        await desk.courier.answer(here, said("#0;"))
+    began = desk.clock.monotonic()
+    await desk.mail.route([], [news(1, chat_id)], 1)
+    async with running(desk.courier):
+        desk.courier.wake()
+        while [1] not in desk.numbers:
+            await desk.courier.answer(here, said("#0;"))
+            await desk.clock.sleep(0.4)
+    [sent] = [each for each in desk.post.sent if each.numbers == [1]]
+    assert sent.began - began == pytest.approx(NEWS_PATIENCE_S, abs=0.5)
+
+
+async def test_what_is_urgent_waits_for_no_limit_of_its_chat() -> None:
+    desk = Desk(chats=[group()])
+    await desk.mail.route([], [news(n, GROUP, alone=True) for n in range(30)], 1)
+    async with running(desk.courier):
+        desk.courier.wake()
+        await until(lambda: len(desk.post.sent) >= GROUP_PACE[0])
+        # The next news has most of a minute to wait.
+        asked = desk.clock.monotonic()
+        urgent = [news(n, GROUP, priority=Priority.URGENT, alone=True) for n in (100, 101)]
+        await desk.mail.route([], urgent, 1)
+        await all_sent(desk.mail, desk.courier)
+    late = [each for each in desk.post.sent if each.numbers in ([100], [101])]
+    assert [each.numbers for each in late] == [[100], [101]]
+    assert all(each.began - asked < 1 for each in late)
+
+
 # -- several -----------------------------------------------------------------------------
 
 
@@ -445,6 +505,118 @@ async def test_a_chat_that_can_not_be_reached_holds_up_no_other() -> None:
     assert [each for (each,) in desk.numbers[:-1]] == [*range(10, 30)]
 
 
+# -- cards -------------------------------------------------------------------------------
+
+
+def card(number: int = 17, chat_id: str = ANN, **changes: Any) -> Delivery:
+    """The card of a proposal, or with `renews` what brings its cards up to date."""
+    shown = Letter(Reply(), card=number, **changes)
+    body = letters.to_body(shown)
+    return Delivery("telegram", chat_id, "", 1, Priority.URGENT, shown.topic, body)
+
+
+def renewal(number: int = 17, chat_id: str = ANN) -> Delivery:
+    return card(number, chat_id, renews=True)
+
+
+def shows(text: str) -> Reply:
+    return reply(Text(text))
+
+
+async def test_a_card_shows_its_proposal_as_it_stands_when_it_is_sent() -> None:
+    desk = Desk()
+    await desk.mail.route([], [card()], 1)
+    desk.cards[17] = shows("rejected by tom")
+    [sent] = await desk.deliver(renewal())
+    assert sent.text == "rejected by tom"
+    assert len(desk.post.renewed) == 1
+
+
+async def test_a_card_is_as_urgent_as_it_says_and_shares_no_message() -> None:
+    desk = Desk()
+    numbers = range(1, 7)
+    desk.cards = {n: shows(f"card {n}") for n in numbers}
+    await desk.deliver(*map(news, numbers), *map(card, numbers))
+    assert [each.text for each in desk.post.sent[:6]] == [f"card {n}" for n in numbers]
+
+
+async def test_a_card_of_nothing_is_given_up_quietly() -> None:
+    desk = Desk()
+    await desk.deliver(card(), news(1))
+    assert desk.numbers == [[1]]
+    assert await desk.mail.dead_letters(9) == []
+    assert await desk.mail.posted_chats("proposal:17") == []
+
+
+async def test_a_renewal_edits_each_card_in_its_chat_and_posts_nothing() -> None:
+    desk = Desk()
+    desk.cards = {17: shows("open"), 18: shows("another")}
+    sent = await desk.deliver(card(), card(), card(18), card(17, TOM))
+    open_ = [each for each in sent if each.text == "open"]
+    desk.cards[17] = shows("approved")
+    await desk.deliver(renewal())
+    assert [message_id for message_id, _ in desk.post.renewed] == [
+        each.message_id for each in open_ if each.address.chat_id == ANN
+    ]
+    assert {letter.reply for _, letter in desk.post.renewed} == {shows("approved")}
+    assert len(sent) == 4
+
+
+async def test_a_card_that_was_answered_in_its_place_is_renewed_once() -> None:
+    desk = Desk()
+    desk.cards[17] = shows("open")
+    [first] = await desk.deliver(card())
+    await desk.deliver(card(edit=first.message_id))
+    await desk.deliver(renewal())
+    assert [message_id for message_id, _ in desk.post.renewed] == [first.message_id]
+
+
+async def test_a_renewal_where_no_card_arrived_is_done() -> None:
+    desk = Desk()
+    desk.cards[17] = shows("open")
+    await desk.deliver(renewal())
+    assert (desk.post.sent, desk.post.renewed) == ([], [])
+    assert await desk.mail.dead_letters(9) == []
+
+
+async def test_several_renewals_of_a_card_are_one() -> None:
+    desk = Desk()
+    desk.cards = {17: shows("open"), 18: shows("another")}
+    await desk.deliver(card(), card(18))
+    desk.cards[17] = shows("done")
+    await desk.deliver(renewal(), renewal(18), renewal(), renewal())
+    assert [letter.reply for _, letter in desk.post.renewed] == [shows("done"), shows("another")]
+
+
+@pytest.mark.parametrize(
+    "fault", [Throttled(5), NotSent("no route"), Unreachable("no answer"), BadMarkup("tags")]
+)
+async def test_a_renewal_that_fails_is_tried_again_and_is_no_repetition(fault: Exception) -> None:
+    desk = Desk(None, fault)
+    desk.cards[17] = shows("open")
+    await desk.deliver(card())
+    await desk.deliver(renewal())
+    [(_, letter)] = desk.post.renewed
+    assert letter.shown == shows("open")
+    assert len(desk.post.sent) == 1
+
+
+async def test_a_proposal_that_can_not_be_read_now_is_shown_later_and_is_no_repetition() -> None:
+    desk = Desk()
+    desk.cards[17] = shows("open")
+    desk.card_faults.append(Unreachable("the database is locked"))
+    [sent] = await desk.deliver(card())
+    assert sent.text == "open"
+
+
+async def test_a_card_that_can_not_be_made_is_a_dead_letter_and_holds_up_nobody() -> None:
+    desk = Desk()
+    desk.card_faults.append(ZeroDivisionError())
+    await desk.deliver(card(), news(1))
+    assert desk.numbers == [[1]]
+    assert len(await desk.mail.dead_letters(9)) == 1
+
+
 # -- paces -------------------------------------------------------------------------------
 
 
@@ -452,8 +624,8 @@ async def test_a_group_that_was_answered_before_it_was_opened_keeps_a_group_s_pa
     desk = Desk()
     await desk.courier.answer(Address("telegram", GROUP), said("#0;"))
     desk.people.on_commit(Commit(1, facts=[group()]))
-    await desk.deliver(*(news(n, GROUP, alone=True) for n in range(1, 50)))
-    times = [(each.began, each.ended) for each in desk.post.sent]
+    _, *told = await desk.deliver(*(news(n, GROUP, alone=True) for n in range(1, 50)))
+    times = [(each.began, each.ended) for each in told]
     assert not too_fast(times, *GROUP_PACE)
 
 
@@ -539,7 +711,8 @@ async def survive(
     for number, each in first.items():
         assert each.address.thread_id == wanted_news[number].thread_id
     if not kills:
-        unasked = [e for e in desk.post.sent if e.letter.is_news]
+        kinds = [each.priority for each in wanted_news]
+        unasked = [e for e in desk.post.sent if kinds[e.numbers[0]] is Priority.NEWS]
         for chat in (ANN, TOM, GROUP):
             times = [(e.began, e.ended) for e in unasked if e.address.chat_id == chat]
             assert not too_fast(times, *CHAT_PACE)
@@ -571,7 +744,7 @@ async def test_a_database_that_is_locked_for_a_while_loses_nothing() -> None:
     desk = Desk()
     locked = Locked(desk.mail)
     surfaces = {"telegram": desk.post}
-    courier = Courier(cast(Mail, locked), desk.clock, desk.people, surfaces, desk.lost)
+    courier = Courier(cast(Mail, locked), desk.clock, desk.people, surfaces, desk.lost, no_card)
     await desk.mail.route([], [news(n, alone=True) for n in range(12)], 1)
     async with running(courier):
         for count in (1, 4, 9):
@@ -672,9 +845,9 @@ async def telegram(
         raise AssertionError(came)
 
     runtime, _ = await build(quiet_market())
-    gate, offers = Gate(people, runtime, clock), Offers(store.mail, clock)
+    gate, offers = Gate(people, runtime, clock), offers_of(store.mail, clock, people)
     surface = Telegram(server.token, server.base, gate, people, offers, draw, clock, trouble)
-    courier = Courier(store.mail, clock, people, {"telegram": surface}, Lost())
+    courier = Courier(store.mail, clock, people, {"telegram": surface}, Lost(), no_card)
     listening = asyncio.create_task(surface.run(take))
     try:
         async with running(courier):

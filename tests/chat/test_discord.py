@@ -26,6 +26,8 @@ from tests.servers.telegram import TelegramServer
 
 PAUSE = f"Pause {BOT}"
 RESUME = f"Resume {BOT}"
+# The news of it, which every subscriber gets.
+HALTED = "HALTED by"
 PAUSED = f"{BOT} is paused"
 CALLBACK = "POST /interactions/*/callback"
 SAY = "POST /channels/*/messages"
@@ -69,7 +71,7 @@ async def test_status_is_a_card_that_fills_the_place_kept_for_it(scene: Scene) -
     assert card.embeds[0]["title"] == "Status"
     assert "open positions: 1" in said(card)
     assert card.embeds[-1]["footer"]["text"] == "PAPER - scripted market"
-    assert set(buttons(card)) == {"Positions", "P&L", "Why"}
+    assert set(buttons(card)) == {"Positions", "P&L", "Why", "Halt"}
     assert scene.server.messages(scene.dm(scene.ann)) == [card]
 
 
@@ -80,7 +82,12 @@ async def test_positions_shows_what_is_held(scene: Scene) -> None:
 
     assert "BTCUSDT · short" in said(card)
     assert f"{abs(held.position.quantity):f}" in said(card)
-    assert set(buttons(card)) == {"Chart BTCUSDT", "Why BTCUSDT"}
+    assert set(buttons(card)) == {
+        "Chart BTCUSDT",
+        "Why BTCUSDT",
+        "Close half BTCUSDT",
+        "Close BTCUSDT",
+    }
 
 
 async def test_help_lists_what_each_may_do(scene: Scene) -> None:
@@ -170,6 +177,38 @@ async def test_who_may_not_say_it_is_offered_nothing(scene: Scene) -> None:
         await scene.until_judged()
 
     assert [each.answer for each in asked] == [None, None]
+
+
+async def test_people_are_offered_to_admins_alone(scene: Scene) -> None:
+    async with scene.open_desk():
+        offered = []
+        for user in (scene.ann, scene.tom, scene.vera):
+            asked = await scene.server.autocomplete(user, scene.channel, "lock", "person", "")
+            await scene.server.until(lambda asked=asked: asked.answer)
+            offered.append({each["value"] for each in asked.choices})
+
+    assert offered == [{"tom", "vera", f"discord:{scene.ann.id}"}, set(), set()]
+
+
+async def test_who_mistypes_a_person_is_told_of_nobody(scene: Scene) -> None:
+    async with scene.open_desk():
+        for line in ("lock", "preview"):
+            given = {"person": "nobody"} if line == "lock" else {"command": "lock nobody"}
+            answer = said(await scene.ask(scene.vera, line, **given))
+            assert "There is nobody called that" in answer
+            assert "tom" not in answer and str(scene.ann.id) not in answer
+
+
+async def test_a_message_of_ours_is_deleted_and_no_other(scene: Scene) -> None:
+    async with scene.open_desk() as desk:
+        ours = await scene.ask(scene.vera, "version")
+        [message_id] = [each.id for each in scene.server.messages(scene.dm(scene.vera))]
+        at = address(scene.dm(scene.vera))
+        assert await surface(desk).forget(at, str(message_id))
+        # What is gone is gone.
+        assert await surface(desk).forget(at, str(message_id))
+        assert ours not in scene.server.messages(scene.dm(scene.vera))
+        assert not await surface(desk).forget(Address("discord", "1"), str(message_id))
 
 
 async def test_values_that_come_too_late_are_no_fault(scene: Scene) -> None:
@@ -603,8 +642,8 @@ async def test_somebody_who_closed_their_chat_is_told_to_others_and_may_come_bac
         assert "50007" in said(dead)
         scene.ann.closed = False
         await scene.ask(scene.ann, "status")
-        await scene.ask(scene.tom, "bot resume", bot=BOT)
-        await scene.told(scene.dm(scene.ann), "was resumed by")
+        await scene.ask(scene.tom, "halt")
+        await scene.told(scene.dm(scene.ann), HALTED)
 
 
 @pytest.mark.parametrize("code", [10003, 50001])
@@ -706,12 +745,12 @@ async def test_what_was_missed_while_reconnecting_is_answered_once(scene: Scene)
         await scene.answer(first)
         await gateway.reconnect()
         await scene.server.until(lambda: not gateway.connected)
-        missed = await scene.slash(scene.tom, "bot resume", bot=BOT)
+        missed = await scene.slash(scene.tom, "halt")
         await scene.answer(missed)
         await scene.until_judged()
-        assert gateway.count(6) == 1 and not is_paused(desk)
+        assert gateway.count(6) == 1 and is_paused(desk) and desk.desk.view().halted
 
-    assert len(acts(store, "PauseBot")) == len(acts(store, "ResumeBot")) == 1
+    assert len(acts(store, "PauseBot")) == len(acts(store, "HaltDesk")) == 1
 
 
 async def test_a_connection_that_breaks_is_made_again(scene: Scene) -> None:

@@ -4,6 +4,7 @@ What should happen is written down here as a table and a few rules, and not take
 """
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import count, product
@@ -11,22 +12,36 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+import pyotp
 import pytest
 from aiogram.types import Update as TelegramUpdate
 from aiogram.types import User as TelegramUser
 from structlog.testing import capture_logs
 
 from bot.gate import AUDITED
-from bot.people import People
 from bot.telegram import read
 from bot.update import Update, UpdateKind
 from engine.desk import Desk
-from engine.event import AddSchedule
+from engine.effect import Proposed
+from engine.errors import Refused
+from engine.event import (
+    AddSchedule,
+    BeginEnrollment,
+    ConfirmEnrollment,
+    HaltDesk,
+    PauseBot,
+    ResumeBot,
+    ResumeDesk,
+)
 from engine.mail import Address, Chat, ChatKind, Offer
-from engine.people import Identity, Person, Role
+from engine.people import Asker, Identity, Person, Principal, PrincipalKind, Role
+from engine.proposal import Proposal, ProposalState, Tier, Way
 from engine.store.memory import MemoryStore
-from handlers import COMMANDS
+from handlers import COMMANDS, cards
 from handlers.alerts import CONSOLE
+from tests.askers import OPERATING
+from tests.chat.both_scene import HandClock
+from tests.chat.desks import busy_market
 from tests.chat.hall import Hall, open_hall
 from tests.chat.telegram_scene import Scene, eventually, open_scene
 from tests.handlers.desks import BOT
@@ -38,7 +53,10 @@ Json = dict[str, Any]
 
 
 class Outcome(StrEnum):
-    RUNS = "runs"
+    LOOKS = "looks"
+    ACTS = "acts at once"
+    YELLOW = "waits for a press"
+    RED = "waits for a phrase"
     REFUSED = "refused in words"
     SILENCE = "silence"
 
@@ -47,50 +65,130 @@ class Outcome(StrEnum):
 
 
 class Row(NamedTuple):
-    """A command: the least role that may run it, and arguments with which it does something.
+    """A command: the least role that may run it, what it does, and arguments it is said with.
 
-    `error` is what it says where it looks in vain, which it may: then it ran.
+    `errors` are what it may say where it runs in vain.
     """
 
     role: Role
+    does: Outcome
     arguments: dict[str, str] = {}
-    error: str = ""
+    errors: tuple[str, ...] = ()
 
 
 ANYBODY, VIEWER, TRADER, ADMIN = Role.NOBODY, Role.VIEWER, Role.TRADER, Role.ADMIN
 
+LOOKS, ACTS, YELLOW, RED = Outcome.LOOKS, Outcome.ACTS, Outcome.YELLOW, Outcome.RED
+LOCKED_OUT = "You are locked out, until an admin says /unlock."
+ONLY_ADMIN = "admin is the only admin who can act: only the console locks them out."
+PRIVATELY = "Say that to me in a private chat."
+ZOE = "zoe"
+
 TABLE = {
-    "whoami": Row(ANYBODY),
-    "start": Row(VIEWER),
-    "menu": Row(VIEWER),
-    "help": Row(VIEWER, {"command": "status"}),
-    "status": Row(VIEWER),
-    "health": Row(VIEWER),
-    "wait": Row(VIEWER),
-    "version": Row(VIEWER),
-    "bot list": Row(VIEWER),
-    "positions": Row(VIEWER),
-    "portfolio": Row(VIEWER),
-    "pnl": Row(VIEWER, {"days": "7"}),
-    "report": Row(VIEWER, {"period": "daily"}),
-    "trades": Row(VIEWER, {"limit": "5"}),
-    "orders": Row(VIEWER, {"limit": "5"}),
-    "price": Row(VIEWER, {"symbol": "BTC"}),
-    "chart": Row(VIEWER, {"symbol": "BTC", "timeframe": "5m"}),
-    "symbols": Row(VIEWER),
-    "why": Row(VIEWER, {"symbol": "BTC"}),
-    "alerts": Row(VIEWER),
-    "schedule list": Row(VIEWER),
-    "schedule run": Row(VIEWER, {"schedule": "1"}),
-    "bot pause": Row(TRADER, {"bot": BOT}),
-    "bot resume": Row(TRADER, {"bot": BOT}),
-    "alert": Row(TRADER, {"symbol": "BTC", "direction": "above", "price": "900000"}),
-    "unalert": Row(TRADER, {"alert": "999"}, "No alert 999 waits."),
-    "schedule add": Row(TRADER, {"when": "08:00", "command": "status"}),
-    "schedule remove": Row(TRADER, {"schedule": "999"}, "There is no schedule 999."),
-    "outbox": Row(ADMIN),
-    "subscribe": Row(ADMIN),
-    "unsubscribe": Row(ADMIN),
+    "whoami": Row(ANYBODY, LOOKS),
+    "access": Row(
+        ANYBODY,
+        RED,
+        errors=(
+            PRIVATELY,
+            "You asked already. The admins know; wait for their answer.",
+            *(
+                f"You are {role} already. An admin changes that with /role."
+                for role in ("viewer", "trader", "admin")
+            ),
+        ),
+    ),
+    "link": Row(
+        ANYBODY,
+        ACTS,
+        errors=(
+            PRIVATELY,
+            "Say /link with the account that the desk knows, then here with its word.",
+        ),
+    ),
+    "start": Row(VIEWER, LOOKS),
+    "menu": Row(VIEWER, LOOKS),
+    "help": Row(VIEWER, LOOKS, {"command": "status"}),
+    "status": Row(VIEWER, LOOKS),
+    "health": Row(VIEWER, LOOKS),
+    "wait": Row(VIEWER, LOOKS),
+    "version": Row(VIEWER, LOOKS),
+    "bot list": Row(VIEWER, LOOKS),
+    "positions": Row(VIEWER, LOOKS),
+    "portfolio": Row(VIEWER, LOOKS),
+    "pnl": Row(VIEWER, LOOKS, {"days": "7"}),
+    "report": Row(VIEWER, LOOKS, {"period": "daily"}),
+    "trades": Row(VIEWER, LOOKS, {"limit": "5"}),
+    "orders": Row(VIEWER, LOOKS, {"limit": "5"}),
+    "price": Row(VIEWER, LOOKS, {"symbol": "BTC"}),
+    "chart": Row(VIEWER, LOOKS, {"symbol": "BTC", "timeframe": "5m"}),
+    "symbols": Row(VIEWER, LOOKS),
+    "why": Row(VIEWER, LOOKS, {"symbol": "BTC"}),
+    "alerts": Row(VIEWER, LOOKS),
+    "schedule list": Row(VIEWER, LOOKS),
+    "schedule run": Row(VIEWER, LOOKS, {"schedule": "1"}),
+    "proposals": Row(VIEWER, LOOKS),
+    "approvers": Row(VIEWER, LOOKS),
+    "preview": Row(VIEWER, LOOKS, {"command": "status"}),
+    "enroll": Row(VIEWER, ACTS, errors=(PRIVATELY,)),
+    "lock": Row(VIEWER, ACTS, errors=(LOCKED_OUT, ONLY_ADMIN)),
+    "unlock": Row(
+        VIEWER, ACTS, errors=("code is missing: the six digits that your authenticator shows.",)
+    ),
+    "bot pause": Row(TRADER, ACTS, {"bot": BOT}),
+    "bot resume": Row(TRADER, YELLOW, {"bot": BOT}),
+    "buy": Row(TRADER, YELLOW, {"symbol": "ETH", "amount": "100"}),
+    "sell": Row(TRADER, YELLOW, {"symbol": "ETH", "amount": "100"}),
+    "close": Row(TRADER, YELLOW, {"symbol": "BTC", "share": "half"}),
+    "halt": Row(TRADER, ACTS),
+    "approve": Row(
+        TRADER,
+        ACTS,
+        {"proposal": "999"},
+        ("There is no open proposal 999. /proposals lists them.",),
+    ),
+    "reject": Row(
+        TRADER,
+        ACTS,
+        {"proposal": "999"},
+        ("There is no open proposal 999. /proposals lists them.",),
+    ),
+    "alert": Row(TRADER, ACTS, {"symbol": "BTC", "direction": "above", "price": "900000"}),
+    "unalert": Row(TRADER, ACTS, {"alert": "999"}, ("No alert 999 waits.",)),
+    "schedule add": Row(TRADER, ACTS, {"when": "08:00", "command": "status"}),
+    "schedule remove": Row(TRADER, ACTS, {"schedule": "999"}, ("There is no schedule 999.",)),
+    "resume": Row(ADMIN, RED),
+    "role": Row(ADMIN, RED, {"person": ZOE, "role": "trader"}),
+    "unenroll": Row(ADMIN, RED, {"person": ZOE}),
+    "people": Row(ADMIN, LOOKS),
+    "audit": Row(ADMIN, LOOKS),
+    "audit export": Row(ADMIN, LOOKS),
+    "settings": Row(ADMIN, LOOKS),
+    "outbox": Row(ADMIN, LOOKS),
+    "subscribe": Row(ADMIN, ACTS),
+    "unsubscribe": Row(ADMIN, ACTS),
+}
+
+
+class Decision(NamedTuple):
+    """A way to decide what waits: the least role that may, and of which tier it is."""
+
+    role: Role
+    tier: Tier
+    approves: bool
+    by_phrase: bool = False
+
+
+DECISIONS = {
+    "confirm": Decision(TRADER, Tier.YELLOW, approves=True),
+    "reject yellow": Decision(TRADER, Tier.YELLOW, approves=False),
+    "reject red": Decision(ADMIN, Tier.RED, approves=False),
+    "phrase": Decision(ADMIN, Tier.RED, approves=True, by_phrase=True),
+}
+# What there is to be decided, and what has to be so before.
+DECIDED = {
+    Tier.YELLOW: (PauseBot(BOT), ResumeBot(BOT)),
+    Tier.RED: (HaltDesk(), ResumeDesk()),
 }
 
 PRIVATE, OPENED, UNOPENED, CHANNEL = "private", "opened group", "unopened group", "channel"
@@ -112,7 +210,14 @@ def expected(name: str, role: Role, way: str, place: str) -> Outcome:
     heard = HEARD[place](role, way)
     if heard is not ALL and name not in heard:
         return Outcome.SILENCE
-    return Outcome.RUNS if role >= TABLE[name].role else Outcome.REFUSED
+    return TABLE[name].does if role >= TABLE[name].role else Outcome.REFUSED
+
+
+def expected_decision(name: str, role: Role, way: str, place: str) -> Outcome:
+    """As of a command that is not heard of strangers, nor where the chat is not opened."""
+    if way not in TAKEN or place in (UNOPENED, CHANNEL) or role is ANYBODY:
+        return Outcome.SILENCE
+    return ACTS if role >= DECISIONS[name].role else Outcome.REFUSED
 
 
 ALL: frozenset[str] = frozenset(TABLE)
@@ -120,7 +225,7 @@ NOTHING: frozenset[str] = frozenset()
 
 
 def heard_at_home(role: Role, way: str) -> frozenset[str]:
-    return ALL if role is not ANYBODY else frozenset({"whoami"})
+    return ALL if role is not ANYBODY else frozenset({"whoami", "access", "link"})
 
 
 def heard_in_unopened_group(role: Role, way: str) -> frozenset[str]:
@@ -150,7 +255,8 @@ class Case(NamedTuple):
 
     @property
     def expected(self) -> Outcome:
-        return expected(self.name, self.role, self.way, self.place)
+        judge = expected if self.name in TABLE else expected_decision
+        return judge(self.name, self.role, self.way, self.place)
 
     @property
     def line(self) -> str:
@@ -158,7 +264,9 @@ class Case(NamedTuple):
 
     @property
     def acts(self) -> bool:
-        return next(each.kind == "write" for each in COMMANDS if each.name == self.name)
+        """Whether a button with it is good once: it does more than look, for people of the desk."""
+        row = TABLE[self.name]
+        return row.does is not LOOKS and row.role is not ANYBODY
 
 
 # How things are said on Telegram, as its API tells them
@@ -289,6 +397,22 @@ CASES = [
     for name, role, way, place in product(TABLE, Role, ways, PLACES[surface])
 ]
 
+
+def decides(name: str, way: str) -> bool:
+    """Whether a decision can be tried in that way: a press with buttons, a phrase without."""
+    is_press = way.startswith(("button", "component"))
+    # A command that is typed is none of both; what is said to another bot is no phrase.
+    is_typed = way.startswith("slash") or way == "message to another bot"
+    return not is_press and not is_typed if DECISIONS[name].by_phrase else is_press
+
+
+DECIDING = [
+    Case(surface, name, role, way, place)
+    for surface, ways in (("telegram", ON_TELEGRAM), ("discord", ON_DISCORD))
+    for name, role, way, place in product(DECISIONS, Role, ways, PLACES[surface])
+    if decides(name, way)
+]
+
 # Where, and who: a person's id is their role's number and more.
 
 SERVER = "77"
@@ -301,21 +425,20 @@ def user_id(role: Role) -> int:
     return 7_000_000_000 + role
 
 
-def everybody() -> People:
-    """One person of each role, and a group on Telegram that is open.
-
-    A channel is marked as open, too: nobody can, and it must make no difference.
-    """
-    known = [role for role in Role if role is not ANYBODY]
-    accounts = product(known, ("telegram", "discord"))
-    return People(
-        [Person(role.word, role.word, role) for role in known],
-        [Identity(surface, str(user_id(role)), role.word) for role, surface in accounts],
-        [
-            Chat(surface, GROUPS[place], "", ChatKind.GROUP, True, "ann", 0)
-            for surface, place in product(("telegram", "discord"), (OPENED, CHANNEL))
-        ],
-    )
+KNOWN = [role for role in Role if role is not ANYBODY]
+PERSONS = [*(Person(role.word, role.word, role) for role in KNOWN), Person(ZOE, ZOE, VIEWER)]
+ACCOUNTS = [
+    *(
+        Identity(surface, str(user_id(role)), role.word)
+        for role, surface in product(KNOWN, ("telegram", "discord"))
+    ),
+    Identity("telegram", "26", ZOE),
+]
+# A channel is marked as open, too: nobody can, and it must make no difference.
+CHATS = [
+    Chat(surface, GROUPS[place], "", ChatKind.GROUP, True, "ann", 0)
+    for surface, place in product(("telegram", "discord"), (OPENED, CHANNEL))
+]
 
 
 @dataclass
@@ -324,25 +447,94 @@ class Trial:
 
     hall: Hall
     store: MemoryStore
+    clock: HandClock
     numbers: Iterator[int]
+    waiting: Proposal | None = None
 
     async def outcome(self, case: Case) -> Outcome:
+        if case.role is ANYBODY and case.expected is not Outcome.SILENCE:
+            # Of strangers only so many are answered in a minute.
+            self.clock.leap(3_000)
+        desk, row = self.hall.desk, TABLE[case.name]
+        before, noted = desk.view(), max(self.store.audit, default=0)
+        made = max((each.proposal_id for each in before.proposals), default=0)
         update = await self.update(case)
         reply = await self.hall.say(update) if update else None
         if reply is None:
             return Outcome.SILENCE
-        row = TABLE[case.name]
         if reply.error == f"/{case.name} needs the role {row.role.word}.":
             return Outcome.REFUSED
-        assert reply.error in (None, row.error), (case, reply.error)
-        return Outcome.RUNS
+        assert reply.error is None or reply.error in row.errors, (case, reply.error)
+        found = [each.tier for each in desk.view().proposals if each.proposal_id > made]
+        if found == [Tier.YELLOW]:
+            return Outcome.YELLOW
+        if found == [Tier.RED]:
+            return Outcome.RED
+        assert found == []
+        if reply.error:
+            return row.does
+        if self._acted_since(noted):
+            return ACTS
+        assert desk.view() == before
+        return LOOKS
+
+    def _acted_since(self, seq: int) -> bool:
+        """Whether more than words stands in the audit after a row."""
+        fresh = (row for number, row in self.store.audit.items() if number > seq)
+        return any(row.action != "command" for row in fresh)
+
+    async def decision(self, case: Case) -> Outcome:
+        """What a press or a phrase does about a proposal that waits."""
+        proposal = await self.proposal(case)
+        update = await self.update(case)
+        reply = await self.hall.say(update) if update else None
+        found = await self.hall.desk.proposal(proposal.proposal_id)
+        assert found is not None
+        if found.state in (ProposalState.DONE, ProposalState.REJECTED):
+            assert reply is not None and reply.ok
+            return ACTS
+        assert found.state is ProposalState.OPEN
+        if reply is None:
+            return Outcome.SILENCE
+        assert "needs the role" in (reply.error or ""), (case, reply)
+        return Outcome.REFUSED
+
+    async def proposal(self, case: Case) -> Proposal:
+        """A fresh one that waits for what the case says."""
+        desk = self.hall.desk
+        prepare, ask = DECIDED[DECISIONS[case.name].tier]
+        with suppress(Refused):
+            await desk.ask(prepare, OPERATING)
+        made = await desk.ask(ask, OPERATING)
+        assert isinstance(made, Proposed)
+        self.waiting = made.proposal
+        return made.proposal
+
+    async def token(self, at: Address, approves: bool) -> str:
+        """What the button of the card that waits carries, where it stands in that chat."""
+        found = [
+            button
+            for button in cards.buttons(self.waiting)
+            if button.decides and button.decides.approves is approves
+        ]
+        [data] = await self.hall.offers.data(at, found, edit=True)
+        return data
 
     async def update(self, case: Case) -> Update | None:
         if case.surface == "discord":
             return await self._interaction(case)
         number, now, chat = next(self.numbers), self.hall.desk.clock.now(), chat_json(case)
-        data = await button_data(case, Address("telegram", str(chat["id"])), self.hall.desk)
-        raw = as_telegram_tells(case, number, now // 1000, chat, user_id(case.role), data)
+        at = Address("telegram", str(chat["id"]))
+        if self.waiting is None:
+            data, text, card = await button_data(case, at, self.hall.desk), case.line, None
+        else:
+            wanted = DECISIONS[case.name]
+            data = await self.token(at, wanted.approves)
+            text = self.waiting.phrase if wanted.by_phrase else "Card"
+            card = card_json(self.waiting, chat, now // 1000) if wanted.by_phrase else None
+        raw = as_telegram_tells(
+            case, number, now // 1000, chat, user_id(case.role), data, text, card
+        )
         return read(TelegramUpdate.model_validate({"update_id": number} | raw), ME, now)
 
     async def _interaction(self, case: Case) -> Update:
@@ -361,7 +553,9 @@ class Trial:
             message_id=number,
             place=SERVER if case.place == OPEN_SERVER else "",
         )
-        if case.way.startswith("component") and case.acts:
+        if self.waiting is not None:
+            said = replace(said, **await self._decided(case, at))
+        elif case.way.startswith("component") and case.acts:
             said = replace(said, offer=await offered(case, at, self.hall.desk), edit=True)
         elif case.way.startswith(("component", "modal")):
             said = replace(said, line=case.line)
@@ -369,15 +563,43 @@ class Trial:
             said = replace(said, name=case.name, arguments=TABLE[case.name].arguments)
         return ON_DISCORD[case.way](said)
 
+    async def _decided(self, case: Case, at: Address) -> Json:
+        """How a press on Discord, or a form that was filled in, decides what waits."""
+        assert self.waiting is not None
+        wanted, number = DECISIONS[case.name], str(self.waiting.proposal_id)
+        token = await self.token(at, wanted.approves)
+        if wanted.by_phrase:
+            words = {"proposal": number, "phrase": self.waiting.phrase}
+            return {"name": "approve", "arguments": words, "decision": token, "way": Way.FORM}
+        verb = "approve" if wanted.approves else "reject"
+        return {"line": f"/{verb} {number}", "decision": token, "way": Way.BUTTON, "edit": True}
+
     def audited(self) -> list[str]:
         return [row.detail for row in self.store.audit.values() if "at the gate" in row.detail]
 
 
-def as_telegram_tells(case: Case, number: int, date: int, chat: Json, user: int, data: str) -> Json:
-    """An update without its id. `number` is the message's, `data` is that of a button."""
+def card_json(proposal: Proposal, chat: Json, date: int) -> Json:
+    """The card of a proposal, as a reply to it shows it."""
+    text = f"Proposal {proposal.proposal_id}: {proposal.title}\n{proposal.phrase}"
+    return {"message_id": 1, "date": date, "chat": chat, "from": BOT_JSON, "text": text}
+
+
+def as_telegram_tells(
+    case: Case,
+    number: int,
+    date: int,
+    chat: Json,
+    user: int,
+    data: str,
+    text: str,
+    card: Json | None = None,
+) -> Json:
+    """An update without its id. `number` is the message's, `data` is that of a button, `text`
+    what is said, to a `card` where there is one."""
     sender = {"id": user, "is_bot": False, "first_name": "Somebody"}
     message = {"message_id": number, "date": date, "chat": chat, "from": sender}
-    return ON_TELEGRAM[case.way](Said(message | {"text": case.line}, data))
+    said = without_none(**message, text=text, reply_to_message=card)
+    return ON_TELEGRAM[case.way](Said(said, data))
 
 
 async def button_data(case: Case, at: Address, desk: Desk) -> str:
@@ -400,35 +622,76 @@ def chat_json(case: Case) -> Json:
     return {"id": chat_id, "type": TYPES[case.place], name: "Chat"}
 
 
-@pytest.fixture
-async def trial() -> AsyncIterator[Trial]:
-    store = MemoryStore()
+@asynccontextmanager
+async def open_trial() -> AsyncIterator[Trial]:
+    store, clock, market = MemoryStore(), HandClock(), busy_market()
+    clock.leap(market.coming[-1].closed_at - clock.now())
     # Thousands of refusals are logged.
     with capture_logs():
-        async with open_hall(everybody(), {SERVER}, store) as hall:
-            await hall.desk.ask(AddSchedule("0 8 * * *", "UTC", "status", CONSOLE), "ann")
-            yield Trial(hall, store, count(1))
+        async with open_hall(PERSONS, ACCOUNTS, CHATS, {SERVER}, store, clock, market) as hall:
+            await hall.desk.ask(AddSchedule("0 8 * * *", "UTC", "status", CONSOLE), OPERATING)
+            yield Trial(hall, store, clock, count(1))
+
+
+@pytest.fixture
+async def trial() -> AsyncIterator[Trial]:
+    async with open_trial() as trial:
+        yield trial
+
+
+async def prepare(desk: Desk, name: str) -> None:
+    """Make it so that a command has something to do."""
+    if name == "resume":
+        await desk.ask(HaltDesk(), OPERATING)
+    if name == "bot resume":
+        await desk.ask(PauseBot(BOT), OPERATING)
+    if name == "unenroll":
+        zoe = Principal(PrincipalKind.PERSON, "26", VIEWER, ZOE, ZOE)
+        asker = Asker(zoe, "telegram", Address("telegram", "26"))
+        await desk.ask(BeginEnrollment(), asker)
+        uri = desk.enrollment(ZOE)
+        assert uri is not None
+        code = pyotp.parse_uri(uri).at(desk.clock.now() // 1000)
+        await desk.ask(ConfirmEnrollment(code), asker)
 
 
 def test_every_command_has_its_row() -> None:
     assert TABLE.keys() == {command.name for command in COMMANDS}
 
 
-async def test_everything_said_has_the_outcome_of_the_table(trial: Trial) -> None:
+@pytest.mark.parametrize("name", TABLE)
+async def test_everything_said_has_the_outcome_of_the_table(trial: Trial, name: str) -> None:
+    await prepare(trial.hall.desk, name)
+    cases = [case for case in CASES if case.name == name]
     wrong = [
         f"{case}: {case.expected}, but {found}"
-        for case in CASES
+        for case in cases
         if (found := await trial.outcome(case)) is not case.expected
     ]
 
     assert wrong == []
-    assert {case.expected for case in CASES} == set(Outcome)
+    assert {TABLE[name].does, Outcome.SILENCE} <= {case.expected for case in cases}
+
+
+@pytest.mark.parametrize("name", DECISIONS)
+async def test_everything_that_decides_has_the_outcome_of_the_table(
+    trial: Trial, name: str
+) -> None:
+    cases = [case for case in DECIDING if case.name == name]
+    wrong = [
+        f"{case}: {case.expected}, but {found}"
+        for case in cases
+        if (found := await trial.decision(case)) is not case.expected
+    ]
+
+    assert wrong == []
+    assert {case.expected for case in cases} == {ACTS, Outcome.REFUSED, Outcome.SILENCE}
 
 
 async def test_what_is_denied_changes_nothing_and_is_noted_within_bounds(trial: Trial) -> None:
     before = trial.hall.desk.view()
     for case in CASES:
-        if case.expected is not Outcome.RUNS:
+        if case.expected in (Outcome.REFUSED, Outcome.SILENCE):
             assert await trial.outcome(case) is case.expected
     await trial.hall.inbox.flush()
     await trial.hall.desk.runtime.until_caught_up()
@@ -461,17 +724,20 @@ async def scene(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator
 
 
 # These change who is heard afterwards, or where.
-OPENERS = {"subscribe", "unsubscribe"}
+OPENERS = {"subscribe", "unsubscribe", "lock"}
+UNHEARD = {Outcome.REFUSED, Outcome.SILENCE}
 
 
 def sample() -> list[Case]:
     """Some cases of each outcome, in a mixed order."""
     chance = Random(20)
     cases = [each for each in CASES if each.surface == "telegram" and each.name not in OPENERS]
+    of = {outcome: [each for each in cases if each.expected is outcome] for outcome in UNHEARD}
+    runs = [each for each in cases if each.expected not in UNHEARD]
     found = [
-        case
-        for outcome, number in ((Outcome.RUNS, 30), (Outcome.REFUSED, 10), (Outcome.SILENCE, 60))
-        for case in chance.sample([each for each in cases if each.expected is outcome], number)
+        *chance.sample(runs, 40),
+        *chance.sample(of[Outcome.REFUSED], 10),
+        *chance.sample(of[Outcome.SILENCE], 60),
     ]
     chance.shuffle(found)
     return found
@@ -485,35 +751,37 @@ async def test_a_sample_has_the_same_outcomes_through_the_real_server(scene: Sce
             UNOPENED: scene.server.group("Elsewhere"),
             CHANNEL: scene.server.channel("Signals"),
         }
-        await desk.desk.ask(AddSchedule("0 8 * * *", "UTC", "status", CONSOLE), "ann")
+        await desk.desk.ask(AddSchedule("0 8 * * *", "UTC", "status", CONSOLE), OPERATING)
         for case in sample():
             person = people[case.role]
             chat = groups.get(case.place) or scene.private(person)
             found = await outcome_at_server(case, scene, desk.desk, person, chat)
-            assert found is case.expected, case
+            wanted = case.expected if case.expected in UNHEARD else None
+            assert found is wanted, case
 
 
 async def outcome_at_server(
     case: Case, scene: Scene, desk: Desk, person: ServerUser, chat: ServerChat
-) -> Outcome:
-    """What the desk does about an update that Telegram tells it."""
+) -> Outcome | None:
+    """Whether the desk refuses an update that Telegram tells it, or is silent; None for neither."""
     server, is_press = scene.server, case.way.startswith("button")
     message = server.post(chat, server.bot if is_press else person, text="Card")
     data = await button_data(case, Address("telegram", str(chat.id)), desk)
-    told = as_telegram_tells(case, message.id, message.date, chat.json(), person.id, data)
-    stood = server.from_bot(chat)
+    told = as_telegram_tells(
+        case, message.id, message.date, chat.json(), person.id, data, case.line
+    )
     server.push(told)
 
     def answer() -> Message | None:
-        fresh = [each for each in server.from_bot(chat) if each not in stood]
-        return message if message.text != "Card" else next(iter(fresh), None)
+        answers = [each for each in server.from_bot(chat) if each.reply_to is message]
+        return message if message.text != "Card" else next(iter(answers), None)
 
     if case.expected is Outcome.SILENCE:
         await scene.ask(scene.eve, "/whoami")
         assert answer() is None, case
         return Outcome.SILENCE
     found = await server.until(answer)
-    return Outcome.REFUSED if "needs the role" in (found.text or "") else Outcome.RUNS
+    return Outcome.REFUSED if "needs the role" in (found.text or "") else None
 
 
 async def test_an_admin_opens_a_group_and_closes_it(scene: Scene) -> None:

@@ -12,21 +12,37 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bot import update as updates
 from bot.courier import Courier
-from bot.inbox import GONE, OTHER_CHAT, OUR_FAULT, STALE, STALE_MS, USED, WAITING_IN_CHAT, Inbox
+from bot.inbox import (
+    CUT,
+    GONE,
+    NOT_OURS,
+    OTHER_CHAT,
+    OUR_FAULT,
+    STALE,
+    STALE_MS,
+    USED,
+    WAITING_IN_CHAT,
+    Inbox,
+)
 from bot.people import People
 from bot.update import Update, UpdateKind
 from engine.bot import BotStatus
 from engine.candle import DAY_MS
 from engine.desk import Desk
-from engine.errors import Broken, Unreachable
+from engine.errors import Broken, LostLock, Unreachable
 from engine.mail import Address, Chat, ChatKind, Offer, Received
-from engine.people import Role
+from engine.people import Identity, Person, Role
 from engine.ports import Clock, Commit, Store
+from engine.proposal import Way
 from engine.runtime import Runtime
 from engine.store.memory import MemoryStore
 from engine.store.sql import open_store
-from tests.chat.posts import Post
+from handlers.cards import buttons, card
+from handlers.dispatch import PRESS
+from handlers.reply import Reply
+from tests.chat.posts import Post, offers_of
 from tests.clock import FakeClock
 from tests.fast_clock import FastClock
 from tests.handlers.desks import BOT, BTC, ETH, ScriptedMarket, build, course, quiet
@@ -34,6 +50,8 @@ from tests.handlers.desks import BOT, BTC, ETH, ScriptedMarket, build, course, q
 ANN, TOM, VERA = "7", "8", "9"
 GROUP = "-100"
 ROLES = {ANN: Role.ADMIN, TOM: Role.TRADER, VERA: Role.VIEWER}
+PEOPLE = [Person(name, name, role) for name, role in ROLES.items()]
+ACCOUNTS = [Identity("telegram", name, name) for name in ROLES]
 # Said while the price is near 100,000.
 SET = "/alert BTC above {}"
 
@@ -45,7 +63,7 @@ class Town:
         self.clock = clock or FakeClock()
         self.store: Any = store or MemoryStore()
         self.post = Post(self.clock, roles=dict(ROLES))
-        self.people = People([], [], [])
+        self.people = People(PEOPLE, ACCOUNTS, [])
         self.bars = {BTC: course(100_000.0, [(3, 5.0)]), ETH: quiet(3)}
         self.numbers = 0
         self.desk: Desk
@@ -58,9 +76,11 @@ class Town:
         market = ScriptedMarket(self.bars)
         self.bars = {BTC: [], ETH: []}
         self.runtime, self.desk = await build(market, self.store, self.clock)
+        await self.runtime.know(PEOPLE, ACCOUNTS)
         mail, surfaces = self.store.mail, {"telegram": self.post}
-        self.courier = Courier(mail, self.clock, self.people, surfaces, self._lost)
-        self.inbox = Inbox(self.desk, self.people, self.courier, surfaces)
+        self.courier = Courier(mail, self.clock, self.people, surfaces, self._lost, self._card)
+        offers = offers_of(mail, self.clock, self.people, self.desk.proposal)
+        self.inbox = Inbox(self.desk, self.people, self.courier, surfaces, offers)
         self.runtime.listen(self.people.on_commit)
         self.runtime.listen(self.courier.on_commit)
         await self.inbox.recover()
@@ -76,6 +96,10 @@ class Town:
         for task in done:
             if not task.cancelled() and task.exception():
                 raise cast(BaseException, task.exception())
+
+    async def _card(self, proposal_id: int) -> Reply | None:
+        found = await self.desk.proposal(proposal_id)
+        return card(found, self.clock.now()) if found else None
 
     async def _lost(self, address: Address, reason: str) -> None:
         raise AssertionError(f"{address} is lost: {reason}")
@@ -554,3 +578,183 @@ async def test_answered_updates_are_noted_once_the_database_can_be_written() -> 
         await town.settled()
     assert refused == 4
     assert len(town.answers()) == 1
+
+
+async def test_a_process_that_is_over_answers_nothing_and_ends() -> None:
+    town = Town()
+
+    async def lost(offer_id: int, key: str) -> bool:
+        raise LostLock("epoch 1 is over")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with town.process() as inbox:
+            town.store.mail.claim = lost
+            await inbox.take([town.presses(await town.button(f"/bot pause {BOT}"))])
+            for _ in range(50):
+                await asyncio.sleep(0)
+    assert caught.group_contains(LostLock)
+    assert town.post.sent == []
+
+
+# -- decisions and codes -----------------------------------------------------------------
+
+
+async def proposed(town: Town, inbox: Inbox) -> str:
+    """Pause the bot and ask to resume it; what Ann's button to confirm carries."""
+    await inbox.take([town.says(f"/bot pause {BOT}"), town.says(f"/bot resume {BOT}")])
+    await town.settled()
+    [waits] = town.desk.view().proposals
+    at = Address("telegram", ANN)
+    offers = offers_of(town.store.mail, town.clock, town.people, town.desk.proposal)
+    return (await offers.data(at, buttons(waits), edit=True))[0]
+
+
+def decides(town: Town, token: str, user: str = ANN, **changes: Any) -> Update:
+    given_ = {"kind": UpdateKind.BUTTON, "way": Way.BUTTON, "decision": token, "edit": True}
+    return town.says("/approve 1", user, ANN, **{**given_, **changes})
+
+
+async def test_a_press_decides_once_and_its_answer_is_the_card() -> None:
+    town = Town()
+    async with town.process() as inbox:
+        token = await proposed(town, inbox)
+        first, again = decides(town, token), decides(town, token)
+        await inbox.take([first, again])
+        await town.settled()
+        assert not town.is_paused
+    done, refused = town.post.sent[-2:]
+    assert (done.letter.card, done.letter.edit) == (1, first.message_id)
+    assert (refused.letter.card, refused.letter.reply_to) == (0, again.message_id)
+    assert "approved by" in refused.text
+
+
+@pytest.mark.parametrize("user", [TOM, VERA])
+async def test_a_press_in_somebody_else_s_name_is_answered_noted_and_decides_nothing(
+    user: str,
+) -> None:
+    town = Town()
+    async with town.process() as inbox:
+        token = await proposed(town, inbox)
+        pressed = decides(town, token, user)
+        await inbox.take([pressed])
+        await town.settled()
+        assert town.is_paused
+    assert town.answers(ANN)[-1] == NOT_OURS
+    noted = [row for row in town.store.audit.values() if row.detail.endswith(NOT_OURS)]
+    assert [row.actor for row in noted] == [f"telegram:{user}"]
+
+
+async def test_a_decision_that_comes_too_late_decides_nothing() -> None:
+    town = Town()
+    async with town.process() as inbox:
+        token = await proposed(town, inbox)
+        late = town.clock.now() - STALE_MS - 1
+        reply_ = {"name": "approve", "arguments": {"proposal": "1", "phrase": "x"}}
+        await inbox.take([decides(town, token, sent_at=late)])
+        await inbox.take([town.says("", way=Way.REPLY, sent_at=late, **reply_)])
+        await town.settled()
+        assert town.is_paused
+    assert town.answers()[-2:] == [STALE, STALE]
+
+
+WITH_CODES = {
+    "typed": {"line": "/approve 1 123456 APPROVE X"},
+    "a word": {"line": "/link SECRET-123456"},
+    "replied": {
+        "line": "",
+        "name": "approve",
+        "arguments": {"proposal": "1", "phrase": "APPROVE X 123 456"},
+        "way": Way.REPLY,
+    },
+}
+
+
+@pytest.mark.parametrize("given_", WITH_CODES.values(), ids=WITH_CODES)
+async def test_a_code_is_stored_nowhere_and_taken_out_of_the_chat(given_: dict[str, Any]) -> None:
+    town = Town()
+    kept: list[str] = []
+    async with town.process() as inbox:
+        receive = town.store.mail.receive
+
+        async def keeping(updates: Sequence[Received]) -> set[str]:
+            kept.extend(each.body for each in updates)
+            return await receive(updates)
+
+        town.store.mail.receive = keeping
+        secret, plain = town.says(**given_), town.says("/status")
+        await inbox.take([secret, plain])
+        await town.settled()
+    told = [each.text for each in town.post.sent]
+    audited = [f"{row.action} {row.detail}" for row in town.store.audit.values()]
+    journaled = [row.body for row in town.store.journal]
+    for text in (*kept, *told, *audited, *journaled):
+        assert "123456" not in text and "123 456" not in text
+    assert len(kept) == 2
+    assert town.post.forgotten == [secret.message_id]
+
+
+async def test_forged_tokens_cost_no_more_than_being_told_to_slow_down() -> None:
+    town = Town()
+    forged = {"kind": UpdateKind.BUTTON, "way": Way.BUTTON, "edit": True, "decision": "x" * 59}
+    async with town.process() as inbox:
+        await inbox.take([town.says("/approve 1", **forged)])
+        await town.settled()
+        while not town.desk.rates.take(ANN, PRESS):
+            pass
+        await inbox.take([town.says("/approve 1", **forged)])
+        await town.settled()
+    first, second = town.answers()
+    assert first == NOT_OURS
+    assert second.startswith("Slow down: ")
+
+
+async def test_what_only_looks_does_not_take_a_card_away() -> None:
+    town = Town()
+    looks = {"kind": UpdateKind.BUTTON, "edit": True}
+    async with town.process() as inbox:
+        await inbox.take([town.says(f"/bot pause {BOT}"), town.says(f"/bot resume {BOT}")])
+        await town.settled()
+        [proposal] = town.desk.view().proposals
+        [shown] = await town.store.mail.posted(Address("telegram", ANN), "proposal:1")
+        assert proposal.proposal_id == 1
+        await inbox.take([town.says("/status", message_id=shown, **looks)])
+        await inbox.take([town.says("/status", message_id="4711", **looks)])
+        await town.settled()
+    beside, instead = (each.letter for each in town.post.sent[-2:])
+    assert (beside.edit, beside.reply_to) == ("", shown)
+    assert (instead.edit, instead.reply_to) == ("4711", "")
+
+
+async def test_an_account_in_a_phrase_is_no_code_and_stays_in_the_chat() -> None:
+    town = Town()
+    phrase = "APPROVE ROLE TELEGRAM123456789 VIEWER 7Q3K"
+    words = {"name": "approve", "arguments": {"proposal": "1", "phrase": phrase}}
+    async with town.process() as inbox:
+        await inbox.take([town.says("", way=Way.REPLY, **words)])
+        await town.settled()
+    assert len(town.answers()) == 1
+    assert town.post.forgotten == []
+
+
+async def test_a_halt_with_a_code_that_a_crash_lost_is_a_halt() -> None:
+    town = Town()
+    halt = town.says("/halt 765432")
+    kept = updates.to_body(updates.without_codes(halt))
+    assert "765432" not in kept
+    await town.store.mail.receive([Received(halt.key, town.clock.now(), kept)])
+    async with town.process():
+        await town.settled()
+        assert "***" in town.desk.view().halted
+
+
+async def test_a_code_that_a_crash_lost_is_asked_for_again_and_is_no_bad_try() -> None:
+    town = Town()
+    said = town.says("/unlock 123456")
+    async with town.process():
+        pass
+    body = updates.to_body(updates.without_codes(said))
+    await town.store.mail.receive([Received(said.key, said.sent_at, body)])
+    async with town.process():
+        await town.settled()
+    assert [each for each in town.answers() if CUT in each] == town.answers()
+    assert town.post.forgotten == [said.message_id]

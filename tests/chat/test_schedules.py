@@ -14,25 +14,39 @@ from hypothesis import strategies as st
 
 from bot import letter as letters
 from bot.people import People
-from bot.schedule import Scheduler
-from engine.candle import HOUR_MS, MINUTE_MS
+from bot.schedule import PATIENCE_MS, Scheduler
+from engine.candle import HOUR_MS, MINUTE_MS, Candle
 from engine.desk import Desk
-from engine.event import AddSchedule, PutChat
+from engine.event import AddSchedule, CandleClosed, PutChat
 from engine.mail import Chat, ChatKind, Delivery, Priority
-from engine.people import Identity, Person, Role
+from engine.people import Asker, Identity, Person, Role
 from engine.ports import Store
 from engine.schedule import Schedule
 from engine.store.memory import MemoryStore
 from engine.store.sql import open_store
 from handlers.dispatch import dispatch_line
+from handlers.reply import Fields
+from tests.chat.desks import LiveMarket
 from tests.chat.posts import words
-from tests.clock import FakeClock
-from tests.handlers.desks import BTC, CHAT, ETH, ScriptedMarket, build, context, course, quiet, say
+from tests.clock import FakeClock, turn
+from tests.handlers.desks import (
+    BAR,
+    BTC,
+    CHAT,
+    ETH,
+    ScriptedMarket,
+    build,
+    context,
+    course,
+    quiet,
+    say,
+)
 
 ANN = Person("ann", "Ann", Role.TRADER)
 PEOPLE = People([ANN], [Identity("telegram", CHAT.chat_id, "ann")], [])
 NOBODY = People([], [], [])
 LOOK_MS = MINUTE_MS
+EIGHT = round(datetime(2025, 1, 1, 8, tzinfo=UTC).timestamp() * 1000)
 DAY = timedelta(days=1)
 
 
@@ -46,18 +60,20 @@ class Town:
     def __init__(self, store: Store, now: int) -> None:
         self.store = store
         self.clock = FakeClock(now)
-        self.bars = {BTC: course(100_000.0, [(3, 5.0)]), ETH: quiet(3)}
+        self.market = LiveMarket({BTC: course(100_000.0, [(3, 5.0)]), ETH: quiet(3)})
 
     @asynccontextmanager
-    async def process(self, people: People = PEOPLE) -> AsyncIterator[tuple[Desk, Scheduler]]:
-        """A desk that runs until it is killed."""
-        market = ScriptedMarket(self.bars)
-        self.bars = {BTC: [], ETH: []}
+    async def process(
+        self, people: People = PEOPLE, missed: "MissedBars | None" = None
+    ) -> AsyncIterator[tuple[Desk, Scheduler]]:
+        """A desk that runs until it is killed; of what it `missed` it has got nothing yet."""
+        market = missed or self.market
         runtime, desk = await build(market, self.store, self.clock)
         runtime.listen(people.on_commit)
         task = asyncio.create_task(runtime.run())
         try:
-            await runtime.until_caught_up()
+            if missed is None:
+                await runtime.until_caught_up()
             yield desk, Scheduler(desk, people.may_hear)
         finally:
             task.cancel()
@@ -69,7 +85,18 @@ class Town:
         while self.clock.now() + LOOK_MS <= until:
             await scheduler.look()
             self.clock.advance(LOOK_MS / 1000)
+            await self._strike()
         self.clock.advance((until - self.clock.now()) / 1000)
+
+    async def _strike(self) -> None:
+        """With each full hour a bar closes, so that the market's day is that of the clock."""
+        hour = self.clock.now() // HOUR_MS * HOUR_MS
+        if self.clock.now() - hour >= LOOK_MS:
+            return
+        for symbol, price in ((BTC, 100_000.0), (ETH, 3_500.0)):
+            self.market.tell(symbol, Candle(hour - BAR, price, price, price, price, 1.0))
+        while not self.market.caught_up:
+            await turn()
 
     async def letters(self, chat_id: str = CHAT.chat_id) -> list[tuple[int, str]]:
         """When each letter was written, and what it says."""
@@ -77,8 +104,22 @@ class Town:
         return [(row.delivery.ts, _words(row.delivery)) for row in rows]
 
 
+class MissedBars(ScriptedMarket):
+    """What a market had to tell while the desk was away; it comes when `comes` is set."""
+
+    def __init__(self, bars: dict[str, list[Candle]]) -> None:
+        super().__init__(bars)
+        self.comes = asyncio.Event()
+
+    async def next(self, limit: int) -> list[CandleClosed]:
+        await self.comes.wait()
+        return await super().next(limit)
+
+
 def _words(delivery: Delivery) -> str:
-    return words(letters.from_body(delivery.body).shown)
+    reply = letters.from_body(delivery.body).shown
+    titles = [block.title for block in reply.blocks if isinstance(block, Fields)]
+    return "\n".join([words(reply), *titles])
 
 
 @pytest.fixture
@@ -123,6 +164,7 @@ async def test_a_week_with_a_change_of_the_clocks_a_restart_and_an_outage(
         for number, time in times.items()
     }  # fmt: skip
     due[4] = list(range(ms(monday) + HOUR_MS, end + 1, HOUR_MS))
+    due[5] = due[1]
     away = (due[1][4] - HOUR_MS - 5 * MINUTE_MS, due[1][4] + HOUR_MS - 5 * MINUTE_MS)
     restart = ms(monday + 2 * DAY) + 37 * MINUTE_MS
 
@@ -132,6 +174,8 @@ async def test_a_week_with_a_change_of_the_clocks_a_restart_and_an_outage(
             line = f"/schedule add {hour}:{minute:02d} {name} status"
             assert (await say(desk, line, in_chat=True)).ok
         assert (await say(desk, f"/schedule add 0 * * * * {name} pnl", in_chat=True)).ok
+        daily = f"/schedule add 8:00 {name} report daily"
+        assert (await say(desk, daily, in_chat=True)).ok
         await town.look_until(scheduler, restart)
     async with town.process() as (_, scheduler):
         await town.look_until(scheduler, away[0])
@@ -150,6 +194,9 @@ async def test_a_week_with_a_change_of_the_clocks_a_restart_and_an_outage(
             late = at in missed
             assert ("Late: the desk was away" in text) == late
             assert at <= came <= (away[1] if late else at) + LOOK_MS + 60_000
+            if number == 5:
+                day = datetime.fromtimestamp(at / 1000, UTC).date() - DAY
+                assert text.startswith("Schedule 5: /report daily") and f" {day}" in text
     assert len(sent) == sum(text.startswith("Schedule ") for _, text in sent)
 
 
@@ -207,6 +254,65 @@ async def test_a_run_for_the_same_moment_changes_nothing_more() -> None:
         await scheduler.look()
         await Scheduler(desk, PEOPLE.may_hear).look()
         assert len(await town.letters()) == 1
+
+
+# -- what it waits for -------------------------------------------------------------------
+
+
+def after_eight(last: float) -> MissedBars:
+    """Five more bars, in the last of which BTC closes at that price."""
+    bars = course(100_015.0, [(4, 1.0), (1, last - 100_019.0)], at=EIGHT - 5 * BAR)
+    return MissedBars({BTC: bars, ETH: course(3_500.0, [(5, 0.0)], at=EIGHT - 5 * BAR)})
+
+
+async def test_what_was_missed_waits_for_the_candles_that_were_missed_with_it(
+    store: Store,
+) -> None:
+    town = Town(store, EIGHT - MINUTE_MS)
+    async with town.process() as (desk, _):
+        await say(desk, "/schedule add 08:00 price BTC", in_chat=True)
+    town.clock.advance(3_600)
+    missed = after_eight(last=99_123.0)
+    async with town.process(missed=missed) as (desk, scheduler):
+        for _ in range(5):
+            await scheduler.look()
+            town.clock.advance(60)
+        assert await town.letters() == []
+
+        missed.comes.set()
+        await desk.runtime.until_caught_up()
+        for _ in range(5):
+            await scheduler.look()
+            town.clock.advance(60)
+    [(_, text)] = await town.letters()
+    assert "Late: the desk was away" in text and "99123" in text
+
+
+async def test_it_waits_for_missed_candles_no_longer_than_its_patience(store: Store) -> None:
+    town = Town(store, EIGHT - MINUTE_MS)
+    async with town.process() as (desk, _):
+        await say(desk, "/schedule add 08:00 status", in_chat=True)
+    town.clock.advance(3_600)
+    async with town.process(missed=after_eight(last=99_123.0)) as (_, scheduler):
+        town.clock.advance(PATIENCE_MS / 1000 - 1)
+        await scheduler.look()
+        assert await town.letters() == []
+        town.clock.advance(1)
+        for _ in range(5):
+            await scheduler.look()
+        [(_, text)] = await town.letters()
+    assert "Late: the desk was away" in text
+
+
+async def test_what_is_due_now_waits_for_no_candles(store: Store) -> None:
+    town = Town(store, EIGHT - MINUTE_MS)
+    async with town.process() as (desk, _):
+        await say(desk, "/schedule add 08:00 status", in_chat=True)
+    town.clock.advance(61)
+    async with town.process(missed=after_eight(last=99_123.0)) as (_, scheduler):
+        await scheduler.look()
+        [(_, text)] = await town.letters()
+    assert "Late" not in text
 
 
 # -- who hears it ------------------------------------------------------------------------
@@ -273,16 +379,20 @@ async def test_a_group_hears_its_reports_while_it_is_open() -> None:
         await scheduler.look()
         assert len(await town.letters("-100")) == 1
         closed = Chat("telegram", "-100", "5", ChatKind.GROUP, False, "ann", 1)
-        await desk.ask(PutChat(closed), "ann")
+        await desk.ask(PutChat(closed), ann_on(desk))
         town.clock.advance(61)
         await scheduler.look()
         assert len(await town.letters("-100")) == 1
-        await desk.ask(PutChat(group), "ann")
+        await desk.ask(PutChat(group), ann_on(desk))
         town.clock.advance(61)
         await scheduler.look()
         assert len(await town.letters("-100")) == 2
     [row, *_] = await town.store.mail.waiting("telegram", "-100", 9)
     assert row.delivery.thread_id == "5"
+
+
+def ann_on(desk: Desk) -> Asker:
+    return context(desk, in_chat=True).asker
 
 
 async def say_in(desk: Desk, chat: Chat, line: str) -> None:
@@ -294,7 +404,8 @@ async def test_a_command_that_is_refused_says_so_and_runs_again_next_time() -> N
     town = Town(MemoryStore(), ms(datetime(2025, 1, 1, 7, 59, tzinfo=UTC)))
     async with town.process() as (desk, scheduler):
         # What could be scheduled once may be gone in a later version.
-        await desk.ask(AddSchedule("* * * * *", "UTC", "horoscope", CHAT), "ann")
+        wanted = AddSchedule("* * * * *", "UTC", "horoscope", CHAT)
+        await desk.ask(wanted, ann_on(desk))
         for _ in range(2):
             town.clock.advance(61)
             await scheduler.look()

@@ -15,6 +15,7 @@ from bot.telegram import ALLOWED_UPDATES
 from engine.bot import BotStatus
 from engine.effect import NoticeKind
 from engine.ports import Store
+from engine.proposal import ProposalKind, Tier
 from engine.store.memory import MemoryStore
 from engine.store.sql import open_store
 from tests.chat.desks import DOT, ChatDesk, LiveMarket, busy_market, open_chat_desk
@@ -25,6 +26,8 @@ from tests.servers.telegram_chat import Chat, Menu, Message
 
 PAUSE = f"Pause {BOT}"
 RESUME = f"Resume {BOT}"
+# The news of it, which every subscriber gets.
+HALTED = "HALTED by"
 PAUSED = f"{BOT} is paused"
 
 
@@ -54,7 +57,7 @@ async def test_status_is_a_card_that_replies_to_the_question(scene: Scene) -> No
     assert card.text.startswith("Status\n")
     assert "open positions: 1" in card.text
     assert card.text.endswith("PAPER - scripted market")
-    assert set(card.buttons) == {"Positions", "P&L", "Why"}
+    assert set(card.buttons) == {"Positions", "P&L", "Why", "Halt"}
 
 
 async def test_positions_shows_what_is_held(scene: Scene) -> None:
@@ -65,7 +68,12 @@ async def test_positions_shows_what_is_held(scene: Scene) -> None:
     assert card.text is not None
     assert "BTCUSDT · short" in card.text
     assert f"quantity {abs(held.position.quantity):f}" in card.text
-    assert set(card.buttons) == {"Chart BTCUSDT", "Why BTCUSDT"}
+    assert set(card.buttons) == {
+        "Chart BTCUSDT",
+        "Why BTCUSDT",
+        "Close half BTCUSDT",
+        "Close BTCUSDT",
+    }
 
 
 async def test_help_lists_what_each_may_do(scene: Scene) -> None:
@@ -391,11 +399,18 @@ async def test_a_button_that_acts_beneath_news_leaves_the_news(scene: Scene) -> 
     async with scene.open_desk() as desk:
         await scene.ask(scene.ann, f"/bot pause {BOT}")
         chat = scene.private(scene.ann)
-        news = await scene.told(chat, "was paused by")
+        asked = await scene.told(chat, "was paused by")
+        paused = asked.text
+        scene.press(scene.ann, asked, RESUME)
+        card = await scene.told(chat, "Proposal 1: ")
+        assert (asked.text, card.reply_to) == (paused, asked)
+        scene.press(scene.ann, card, "Confirm")
+
+        news = await scene.told(chat, "was resumed by")
         before = news.text
-        scene.press(scene.ann, news, "Resume")
-        answer = await scene.told(chat, f"{BOT} is resumed.")
-        assert not is_paused(desk)
+        scene.press(scene.ann, news, f"Pause {BOT}")
+        answer = await scene.told(chat, f"{BOT} is paused.", times=2)
+        assert is_paused(desk)
         assert (news.text, answer.reply_to) == (before, news)
 
 
@@ -442,6 +457,18 @@ async def test_who_starts_the_desk_is_told_of_it(scene: Scene) -> None:
         news = await scene.told(scene.private(scene.ann), "The desk is running, version ")
         assert set(news.buttons) == {"Status"}
         app.stop()
+
+
+async def test_a_stranger_asks_to_be_let_in_with_a_button(scene: Scene) -> None:
+    async with scene.open_desk() as desk:
+        card = await scene.ask(scene.sue, "/whoami")
+        scene.press(scene.sue, card, "Ask for access")
+        await scene.shown(card, "The admins are asked")
+        asked = await scene.told(scene.private(scene.ann), "Proposal 1: ")
+        [proposal] = desk.desk.view().proposals
+
+    assert f"telegram:{scene.sue.id}" in (asked.text or "")
+    assert (proposal.kind, proposal.tier) == (ProposalKind.ACCESS, Tier.RED)
 
 
 # Topics and groups
@@ -644,7 +671,9 @@ async def test_a_button_that_acts_is_too_late_only_if_pressed_while_the_desk_was
         polls = len(scene.server.called("getUpdates"))
         await scene.server.until(lambda: len(scene.server.called("getUpdates")) >= polls + 2)
         scene.press(scene.tom, card, RESUME)
-        await scene.shown(card, f"{BOT} is resumed")
+        await scene.shown(card, "Proposal 1: ")
+        scene.press(scene.tom, card, "Confirm")
+        await scene.shown(card, "was approved by")
         assert not is_paused(desk)
 
 
@@ -732,8 +761,8 @@ async def test_a_chat_that_blocks_the_desk_is_told_to_others_and_may_come_back(
 
         scene.server.join(bob, chat)
         await scene.ask(bob, "/status")
-        await scene.ask(scene.tom, f"/bot resume {BOT}")
-        await scene.told(chat, "was resumed by")
+        await scene.ask(scene.tom, "/halt")
+        await scene.told(chat, HALTED)
     assert not scene.having(chat, "was paused by")
 
 
@@ -751,13 +780,13 @@ async def test_a_group_that_became_a_supergroup_has_to_be_opened_again(scene: Sc
 
         await scene.ask(scene.ann, "/subscribe", fresh)
         await scene.ask(scene.tom, "/status", fresh)
-        await scene.ask(scene.tom, f"/bot resume {BOT}")
-        await scene.told(fresh, "was resumed by")
+        await scene.ask(scene.tom, "/halt")
+        await scene.told(fresh, HALTED)
         # The dead chat is tried no more.
         assert not [
             each
             for each in scene.server.called("sendMessage")
-            if each.params["chat_id"] == group.id and "resumed" in each.params["text"]
+            if each.params["chat_id"] == group.id and HALTED in each.params["text"]
         ]
 
 

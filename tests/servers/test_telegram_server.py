@@ -471,6 +471,19 @@ async def test_a_deleted_message_is_gone(bot: Bot, server: TelegramServer, chat:
         await sent.edit_text("y")
 
 
+async def test_what_others_say_can_be_deleted_in_private_chats_alone(
+    bot: Bot, server: TelegramServer, ann: User, chat: Chat
+) -> None:
+    said = server.write(ann, chat, "123456")
+    await bot.delete_message(chat.id, said.id)
+    assert server.messages(chat) == []
+    group = server.supergroup("Desk")
+    said = server.write(ann, group, "123456")
+    with pytest.raises(TelegramBadRequest, match="message can't be deleted"):
+        await bot.delete_message(group.id, said.id)
+    assert server.messages(group) == [said]
+
+
 async def test_a_message_can_be_deleted_for_two_days(
     bot: Bot, chat: Chat, clock: FakeClock
 ) -> None:

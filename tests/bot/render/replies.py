@@ -17,6 +17,7 @@ from handlers.reply import (
     Duration,
     EquityChart,
     Fields,
+    File,
     Money,
     Percent,
     Price,
@@ -115,6 +116,7 @@ _blocks = st.one_of(
     st.builds(Fields, _texts, st.dictionaries(_texts, _values, max_size=30)),
     _tables(),
     st.builds(Code, _texts),
+    st.builds(File, st.just("audit.csv"), _texts.filter(bool)),
     _charts,
 )
 REPLIES = st.builds(

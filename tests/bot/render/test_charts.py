@@ -24,12 +24,16 @@ def _write(picture: Picture, path: Path) -> None:
     path.write_text(picture.title)
 
 
+def nobody(principal_id: str) -> None:
+    """Nobody enrolls here."""
+
+
 def _pictures(folder: Path) -> int:
     return len(list(folder.glob("*.png")))
 
 
 async def test_every_chart_gets_a_path_in_its_order(tmp_path: Path) -> None:
-    paths = await draw_charts(REPLY, tmp_path / "charts", draw)
+    paths = await draw_charts(REPLY, tmp_path / "charts", draw, nobody)
     assert [path and path.read_text() for path in paths] == ["BTCUSDT 1h", "Equity"]
     assert [path and path.name for path in paths] == [
         f"btcusdt-1h-{TS + HOUR_MS}.png",
@@ -46,25 +50,25 @@ async def test_a_chart_that_cannot_be_drawn_is_none_and_the_others_are_drawn(
             raise Unreachable("the worker ended")
         await draw(picture, path)
 
-    paths = await draw_charts(REPLY, tmp_path, fail_on_candles)
+    paths = await draw_charts(REPLY, tmp_path, fail_on_candles, nobody)
     assert paths[0] is None
     assert paths[1] is not None
 
 
 async def test_a_folder_that_cannot_be_made_is_no_exception(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert await draw_charts(REPLY, tmp_path / "file" / "charts", draw) == [None, None]
+    assert await draw_charts(REPLY, tmp_path / "file" / "charts", draw, nobody) == [None, None]
 
 
 async def test_a_reply_without_charts_touches_nothing(tmp_path: Path) -> None:
-    assert await draw_charts(reply(Text("hello")), tmp_path / "charts", draw) == []
+    assert await draw_charts(reply(Text("hello")), tmp_path / "charts", draw, nobody) == []
     assert not (tmp_path / "charts").exists()
 
 
 async def test_only_the_newest_pictures_are_kept(tmp_path: Path) -> None:
     for n in range(PICTURES_KEPT + 5):
         (tmp_path / f"old-{n}.png").write_text("")
-    paths = await draw_charts(REPLY, tmp_path, draw)
+    paths = await draw_charts(REPLY, tmp_path, draw, nobody)
     assert _pictures(tmp_path) == PICTURES_KEPT
     assert all(path and path.exists() for path in paths)
 
@@ -74,7 +78,7 @@ async def test_only_the_newest_pictures_are_kept(tmp_path: Path) -> None:
 )
 async def test_a_title_cannot_leave_the_folder(tmp_path: Path, title: str, name: str) -> None:
     chart = EquityChart(title, "", EQUITY_CHART.points, 1.0)
-    (path,) = await draw_charts(reply(Chart(chart)), tmp_path, draw)
+    (path,) = await draw_charts(reply(Chart(chart)), tmp_path, draw, nobody)
     assert path is not None
     assert path.parent == tmp_path
     assert path.name.startswith(f"{name}-")

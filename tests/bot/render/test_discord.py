@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.render.card import MESSAGES_MAX, utf16
+from bot.render.card import FILE_NAME, MESSAGES_MAX, utf16
 from bot.render.discord import (
     CONTENT_MAX,
     DESCRIPTION_MAX,
@@ -25,7 +25,7 @@ from bot.render.discord import (
     escape,
 )
 from bot.render.plain import clean, to_text
-from handlers.reply import Button, Chart, Code, Fields, Money, Reply, Table, Text, Time, reply
+from handlers.reply import Button, Chart, Code, Fields, File, Money, Reply, Table, Text, Time, reply
 from tests.bot.render.replies import (
     NASTY,
     PATHS,
@@ -73,8 +73,9 @@ def read(markdown: str) -> str:
 
 def read_all(messages: list[DiscordMessage]) -> str:
     """All that can be read in the messages, or in the file that has all of it."""
-    if messages[-1].document:
-        return messages[-1].document.content.decode()
+    for message in messages:
+        if message.document and message.document.name == FILE_NAME:
+            return message.document.content.decode()
     return "".join(
         read(part)
         for message in messages
@@ -91,7 +92,7 @@ def check_limits(message: DiscordMessage) -> None:
     assert utf16(message.content) <= CONTENT_MAX
     assert len(message.embeds) <= EMBEDS_MAX
     assert sum(embed.length for embed in message.embeds) <= EMBEDS_LENGTH_MAX
-    assert message.content or message.embeds
+    assert message.content or message.embeds or message.document
     assert len(message.files) <= 10
     assert set(message.files) == {embed.image for embed in message.embeds if embed.image}
     assert len(message.buttons) <= ROWS_MAX
@@ -120,7 +121,10 @@ def test_every_reply_becomes_messages_within_discords_limits(answer, paths):
     assert not any(message.buttons for message in messages[:-1])
     drawn = [path for path in paths[: sum(isinstance(b, Chart) for b in answer.blocks)] if path]
     assert {path for message in messages for path in message.files} == set(drawn)
-    assert len(messages) <= MESSAGES_MAX + 1
+    files = [block.content for block in answer.blocks if isinstance(block, File)]
+    assert len(messages) <= MESSAGES_MAX + 1 + len(files)
+    sent = [message.document.content for message in messages if message.document]
+    assert sent[len(sent) - len(files) :] == [file.encode(errors="replace") for file in files]
     text = squeezed(read_all(messages))
     for value in shown(answer):
         assert squeezed(value) in text
@@ -273,6 +277,16 @@ def test_what_is_too_long_for_five_messages_ends_in_a_file():
 
 
 # -- buttons -----------------------------------------------------------------------------
+
+
+def test_a_file_comes_behind_what_is_said_of_it():
+    button = Button("Status", "/status")
+    said, sent = discord_messages(
+        reply(Text("2 rows."), File("a.csv", "seq\n1 \u00e9\n"), buttons=(button,))
+    )
+    assert said.content == "2 rows.\n\nIn a file: a.csv"
+    assert sent.document == ("a.csv", "seq\n1 \u00e9\n".encode())
+    assert (sent.content, sent.buttons, said.buttons) == ("", ((button,),), ())
 
 
 def test_buttons_stand_five_in_a_row_in_order():

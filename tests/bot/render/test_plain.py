@@ -16,6 +16,7 @@ from handlers.reply import (
     Duration,
     EquityChart,
     Fields,
+    File,
     Money,
     Percent,
     Price,
@@ -196,6 +197,18 @@ def test_no_value_can_command_the_terminal(answer: Reply, width: int) -> None:
     text = plain(answer, width)
     assert not set(text) & set("\x1b\x07\r\x9b\u202e\u200b\x00")
     assert "before␛" in text
+
+
+def test_a_file_is_printed_line_by_line_and_whole_for_machines() -> None:
+    answer = reply(File("a.csv", "seq,detail\n1,\x1b[2J" + "x" * 300 + "\n"))
+    lines = to_text(answer, width=40, color=False).split("\n")
+    assert lines == ["a.csv", "seq,detail", "1,␛[2J" + "x" * 300]
+    (block,) = json.loads(to_json(answer, "/audit export"))["blocks"]
+    assert block == {
+        "kind": "file",
+        "name": "a.csv",
+        "content": "seq,detail\n1,\x1b[2J" + "x" * 300 + "\n",
+    }
 
 
 def test_control_characters_become_pictures_of_themselves() -> None:

@@ -8,7 +8,7 @@ import tdjson
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.render.card import MESSAGES_MAX, utf16
+from bot.render.card import FILE_NAME, MESSAGES_MAX, utf16
 from bot.render.plain import to_text
 from bot.render.telegram import (
     CAPTION_MAX,
@@ -24,6 +24,7 @@ from handlers.reply import (
     Chart,
     Code,
     Fields,
+    File,
     Money,
     Reply,
     Table,
@@ -67,8 +68,9 @@ def parsed(text: str) -> str:
 
 def read(messages: list[TelegramMessage]) -> str:
     """All that can be read in the messages, or in the file that has all of it."""
-    if messages[-1].document:
-        return messages[-1].document.content.decode()
+    for message in messages:
+        if message.document and message.document.name == FILE_NAME:
+            return message.document.content.decode()
     return "".join(parsed(message.text) for message in messages)
 
 
@@ -83,7 +85,7 @@ def check_limits(messages: list[TelegramMessage]) -> None:
         assert text == plain_text(message)
         is_caption = message.photo or message.document
         assert utf16(text) <= (CAPTION_MAX if is_caption else TEXT_MAX)
-        assert text.strip() or message.photo
+        assert text.strip() or message.photo or message.document
         assert not set(text) & set("\x00\x1b\u202e\u200b\u2028")
     assert not any(message.buttons for message in messages[:-1])
     assert len(messages[-1].buttons) <= ROWS_MAX
@@ -100,7 +102,10 @@ def test_every_reply_becomes_messages_that_telegram_takes(answer, paths):
     drawn = paths[: sum(isinstance(block, Chart) for block in answer.blocks)]
     photos = [path for path in drawn if path]
     assert [message.photo for message in messages if message.photo] == photos
-    assert len(messages) <= MESSAGES_MAX + len(photos)
+    files = [block.content for block in answer.blocks if isinstance(block, File)]
+    assert len(messages) <= MESSAGES_MAX + len(photos) + len(files)
+    sent = [message.document.content for message in messages if message.document]
+    assert sent[len(sent) - len(files) :] == [file.encode(errors="replace") for file in files]
     text = squeezed(read(messages))
     for value in shown(answer):
         assert squeezed(value) in text
@@ -246,6 +251,16 @@ def test_what_is_too_long_for_five_messages_ends_in_a_file():
     assert name == "answer.txt"
     assert rows in content.decode()
     assert "could not be drawn" not in content.decode()
+
+
+def test_a_file_comes_behind_what_is_said_of_it():
+    button = Button("Status", "/status")
+    said, sent = telegram_messages(
+        reply(Text("2 rows."), File("a.csv", "seq\n1 \u00e9\n"), buttons=(button,))
+    )
+    assert said.text == "2 rows.\n\nIn a file: a.csv"
+    assert sent.document == ("a.csv", "seq\n1 \u00e9\n".encode())
+    assert (sent.text, sent.buttons, said.buttons) == ("", ((button,),), ())
 
 
 # -- buttons -----------------------------------------------------------------------------
