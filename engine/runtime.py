@@ -76,7 +76,8 @@ BUSY = "The desk is busy. Nothing was changed; try again in a moment."
 STOPPING = "The desk is stopping. Ask again when it is back."
 OTHER_KEY = (
     "SECRET_KEY is not the key that sealed this audit. Put the old one back: where it was not set, "
-    "it is in secret.key in DATA_DIR. A desk with another key needs another database."
+    "it is in secret.key in DATA_DIR. A desk with another key needs another database. If it is the "
+    "right one, the end of the audit was changed: `countersign audit verify` names the row."
 )
 
 # What is stored with an instruction's outcome; nothing, where that says that it did not happen.
