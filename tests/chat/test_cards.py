@@ -115,7 +115,7 @@ async def test_a_code_in_a_group_is_refused_and_stays_where_nobody_may_delete_it
         card = await scene.ask(scene.ann, "/resume", group)
         phrase = the_proposal(desk).phrase
         refused = await scene.ask(scene.ann, f"{phrase} 123456", group, reply_to=card)
-        assert "private chat" in (refused.text or "")
+        assert "Say that to me in a private chat." in (refused.text or "")
         assert desk.desk.view().halted
 
 
