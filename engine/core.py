@@ -342,7 +342,8 @@ class Core:
         said = f"{asker.called} halted the desk meanwhile"
         voided = deciding.void_waiting(self._memory, ResumeDesk(), said, ts)
         if desk.halted_by:
-            return Done(f"The desk is halted already, {desk.halted_by}."), voided
+            void = " The /resume that waited is void." if voided else ""
+            return Done(f"The desk is halted already, {desk.halted_by}.{void}"), voided
         desk.halted_by = f"by {asker.called}: {reason}" if reason else f"by {asker.called}"
         text = "Halted: no position is opened. Stops, targets and exits of open ones go on."
         notice = Notice(NoticeKind.DESK_HALTED, ts, actor=asker.called, text=reason or None)
