@@ -176,7 +176,6 @@ def test_a_market_of_nothing_but_forming_bars_is_refused(write_csv, clock):
 # -- real recordings -------------------------------------------------------------------------
 
 YEAR = "bybit_{}_perp_{}_2025-09_2026-07.csv.gz"
-QUARTER = "bybit_{}_perp_{}_2025-q2.csv.gz"
 
 
 async def test_ten_months_of_bitcoin_come_whole(recorded, clock):
@@ -194,30 +193,6 @@ def test_recorded_funding_is_used(recorded, clock):
     market = ReplayMarket([recorded(name) for name in names], 0, clock)
     assert market.funding_rate("BTCUSDT", 1_758_729_600_000) == Decimal("6.94e-05")
     assert market.remarks() == []
-
-
-AGGREGATED = [
-    *((YEAR, symbol, "5m", "4h", 1804) for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT")),
-    *((QUARTER, "DOGEUSDT", "1m", longer, 170) for longer in ("5m", "15m", "30m", "1h", "4h")),
-    *((QUARTER, "BTCUSDT", "5m", longer, 170) for longer in ("15m", "30m", "1h", "4h")),
-]
-
-
-@pytest.mark.parametrize(("name", "symbol", "short", "long", "least"), AGGREGATED)
-async def test_aggregated_bars_equal_those_of_the_exchange(
-    recorded, clock, name, symbol, short, long, least
-):
-    market = ReplayMarket([recorded(name.format(symbol, short))], 0, clock)
-    exchange = ReplayMarket([recorded(name.format(symbol, long))], 0, clock)
-    # The recordings begin inside a long bar: that one is not complete.
-    first, *_ = candles(market, symbol)
-    built = await market.history(symbol, exchange.interval, 4_000_000_000_000, 10**6)
-    ours = {bar.ts: bar for bar in built if bar.ts >= first.ts}
-    theirs = [bar for bar in candles(exchange, symbol) if bar.ts in ours]
-    assert len(theirs) >= least
-    for bar in theirs:
-        assert ours[bar.ts][:5] == bar[:5]
-        assert ours[bar.ts].volume == pytest.approx(bar.volume, rel=1e-9)
 
 
 async def test_history_of_real_bars_equals_their_aggregate(recorded, clock):
