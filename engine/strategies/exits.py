@@ -11,8 +11,12 @@ from typing import NamedTuple
 class Exits(NamedTuple):
     """Exit rules of a strategy for one symbol.
 
-    `stop_loss`, `take_profit`, `trail` and `trail_activation` are fractions of the entry's
-    reference price; `max_age_ms` and `cooldown_ms` are market time; zero turns a rule off.
+    `stop_loss`, `take_profit`, `trail`, `trail_activation`, `break_even` and
+    `break_even_buffer` are fractions of the entry's reference price; ages and cool-downs are ms
+    of market time; zero turns a rule off. Once the price has come `break_even` in favor, the
+    stop stands `break_even_buffer` beyond the entry. A position that is losing leaves at
+    `losing_age_ms`, any at `max_age_ms`. After a fill the symbol rests for `cooldown_ms`, or until
+    the next full `cooldown_block_ms` of UTC.
     """
 
     stop_loss: float
@@ -21,6 +25,16 @@ class Exits(NamedTuple):
     trail_activation: float
     max_age_ms: int
     cooldown_ms: int
+    break_even: float = 0.0
+    break_even_buffer: float = 0.0
+    losing_age_ms: int = 0
+    cooldown_block_ms: int = 0
+
+
+def level(price: float, fraction: float, distance: float) -> float:
+    """A price moved by `distance` where one is given, else by `fraction` of itself; both are
+    signed alike."""
+    return price + distance if distance != 0.0 else price * (1.0 + fraction)
 
 
 class Touch(NamedTuple):
@@ -78,6 +92,32 @@ def trailed_stop(
     return stop
 
 
-def too_old(exits: Exits, opened_at: int, ts: int) -> bool:
-    """Whether a position opened at `opened_at` has reached its greatest age at `ts`."""
-    return exits.max_age_ms > 0 and ts - opened_at >= exits.max_age_ms
+def broken_even(
+    side: int, high: float, low: float, stop: float, level: float, trigger: float
+) -> float:
+    """The stop after a bar: at `level` or better once the bar's best price reached `trigger`
+    (0: never)."""
+    best = high if side > 0 else low
+    if trigger <= 0.0 or (best - trigger) * side < 0.0:
+        return stop
+    if stop <= 0.0 or (level - stop) * side > 0.0:
+        return level
+    return stop
+
+
+def too_old(exits: Exits, opened_at: int, ts: int, gain: float) -> bool:
+    """Whether a position opened at `opened_at` has reached its greatest age at `ts`.
+
+    `gain` is its open profit before costs; only its sign counts.
+    """
+    age = ts - opened_at
+    if exits.max_age_ms > 0 and age >= exits.max_age_ms:
+        return True
+    return exits.losing_age_ms > 0 and gain < 0.0 and age >= exits.losing_age_ms
+
+
+def rests_until(exits: Exits, ts: int) -> int:
+    """Until when a symbol rests after a fill at `ts`."""
+    if exits.cooldown_block_ms > 0:
+        return ts - ts % exits.cooldown_block_ms + exits.cooldown_block_ms
+    return ts + exits.cooldown_ms

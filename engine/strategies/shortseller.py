@@ -8,19 +8,21 @@ inactive regime ends the trade.
 from array import array
 from typing import NamedTuple
 
-from engine.candle import DAY_MS, HOUR_MS, TIMEFRAMES, Candle
+from engine.candle import DAY_MS, HOUR_MS, TIMEFRAMES
 from engine.strategies.exits import Exits
 from engine.strategies.indicators import ema
 from engine.strategies.kernel import (
     EMA_CROSS,
     MA_EXIT,
     NOTHING,
+    Bar,
     Condition,
     Signal,
     Strategy,
     Window,
 )
 from engine.strategies.sizing import Sizing
+from engine.tunable import Parameter, Tier, Unit
 
 
 class Params(NamedTuple):
@@ -44,24 +46,32 @@ class State(NamedTuple):
     crossed: float = 0.0
 
 
-ENTER = Signal(-1.0, 0.0, EMA_CROSS)
-LEAVE = Signal(0.0, 1.0, MA_EXIT)
+PARAMETERS = (
+    Parameter("fast", 240, 2, 1000, 1, Unit.BARS, Tier.YELLOW, "length of the shorter average"),
+    Parameter("slow", 600, 2, 5000, 1, Unit.BARS, Tier.YELLOW, "length of the longer average"),
+    Parameter(
+        "crosses_per_day", 12, 1, 100, 1, Unit.COUNT, Tier.GREEN, "crosses acted on in a UTC day"
+    ),
+)
+
+ENTER = Signal(-1.0, 0.0, 0.0, EMA_CROSS)
+LEAVE = Signal(0.0, 1.0, 1.0, MA_EXIT)
 
 
-def start() -> tuple[State, Window]:
+def start(params: Params) -> tuple[State, Window]:
     return State(), array("d")
 
 
-def step(params: Params, state: State, window: Window, bar: Candle) -> tuple[State, Signal]:
-    bars = state.bars + 1.0
+def step(params: Params, state: State, window: Window, bar: Bar) -> tuple[State, Signal]:
+    seen = state.bars + 1.0
     close = bar.close
-    fast = ema(state.fast, close, bars, params.fast)
-    slow = ema(state.slow, close, bars, params.slow)
+    fast = ema(state.fast, close, seen, params.fast)
+    slow = ema(state.slow, close, seen, params.slow)
     day = float(bar.ts // DAY_MS)
     crosses = state.crosses if day == state.day else 0.0
     crossed = 0.0
     signal = NOTHING
-    if bars > params.slow:
+    if seen > params.fast and seen > params.slow:
         if close < fast and close < slow:
             if state.close >= state.fast or state.close >= state.slow:
                 crossed = 1.0
@@ -70,14 +80,14 @@ def step(params: Params, state: State, window: Window, bar: Candle) -> tuple[Sta
                     signal = ENTER
         else:
             signal = LEAVE
-    return State(bars, fast, slow, close, day, crosses, crossed), signal
+    return State(seen, fast, slow, close, day, crosses, crossed), signal
 
 
-def ready(params: Params, state: State) -> bool:
-    return state.bars > params.slow
+def bars(params: Params) -> int:
+    return int(max(params.fast, params.slow)) + 1
 
 
-def explain(params: Params, state: State, bar: Candle) -> list[Condition]:
+def explain(params: Params, state: State, bar: Bar) -> list[Condition]:
     return [
         Condition(
             f"below EMA {params.fast:.0f}",
@@ -110,12 +120,11 @@ STRATEGY = Strategy(
     name="shortseller",
     summary="EMA 240/600: sells a fall through a long average, leaves when it recovers",
     timeframe=TIMEFRAMES["5m"],
-    bars=601,
     params=Params(),
-    state=State,
+    parameters=PARAMETERS,
+    bars=bars,
     start=start,
     step=step,
-    ready=ready,
     explain=explain,
     exits={
         "BTCUSDT": _exits(0.01, 0.03, 0.01, 0.02),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.candle import DAY_MS
+from engine.candle import DAY_MS, HOUR_MS
 from engine.strategies.exits import (
     LIQUIDATION,
     NO_TOUCH,
@@ -14,6 +14,9 @@ from engine.strategies.exits import (
     TARGET,
     Exits,
     Touch,
+    broken_even,
+    level,
+    rests_until,
     too_old,
     touch,
     trailed_stop,
@@ -164,14 +167,95 @@ def test_a_trailing_stop_only_ever_ratchets(side, path, stop, activation):
         assert not before or (stop - before) * side >= 0
 
 
-# -- age ---------------------------------------------------------------------------------
+# -- break-even --------------------------------------------------------------------------
+
+BREAKS = {
+    "not far enough": ((104.9, 99.0), 95.0, 95.0),
+    "at the touch": ((105.0, 99.0), 95.0, 101.0),
+    "far beyond": ((150.0, 99.0), 95.0, 101.0),
+    "where there was no stop": ((105.0, 99.0), 0.0, 101.0),
+    "a better stop stays": ((105.0, 99.0), 102.0, 102.0),
+}
 
 
-def test_a_position_is_too_old_at_its_greatest_age():
-    rule = Exits(0.0, 0.0, 0.0, 0.0, DAY_MS, 0)
-    assert not too_old(rule, T0, T0 + DAY_MS - 1)
-    assert too_old(rule, T0, T0 + DAY_MS)
+@pytest.mark.parametrize(("bar", "before", "after"), BREAKS.values(), ids=BREAKS)
+def test_a_longs_stop_stands_at_101_once_105_is_reached(bar, before, after):
+    assert broken_even(LONG, *bar, before, 101.0, 105.0) == after
+
+
+@pytest.mark.parametrize(("bar", "before", "after"), BREAKS.values(), ids=BREAKS)
+def test_a_shorts_stop_breaks_even_in_the_mirror(bar, before, after):
+    high, low = map(mirrored, bar)
+    moved = broken_even(SHORT, low, high, mirrored(before), mirrored(101.0), mirrored(105.0))
+    assert moved == mirrored(after)
+
+
+def test_without_a_trigger_nothing_breaks_even():
+    assert broken_even(LONG, 200.0, 99.0, 95.0, 101.0, 0.0) == 95.0
+    assert broken_even(SHORT, 200.0, 1.0, 105.0, 99.0, 0.0) == 105.0
+
+
+@many
+@given(st.sampled_from([LONG, SHORT]), st.lists(bars(), max_size=20), levels, prices, prices)
+def test_a_stop_at_break_even_never_moves_back(side, path, stop, level_, trigger):
+    for _, high, low, _ in path:
+        before, stop = stop, broken_even(side, high, low, stop, level_, trigger)
+        assert not before or (stop - before) * side >= 0
+        assert stop in (before, level_)
+
+
+# -- levels ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fraction", "distance", "price"),
+    [(0.02, 0.0, 204.0), (-0.02, 0.0, 196.0), (0.02, 7.0, 207.0), (-0.02, -7.0, 193.0),
+     (0.0, 7.0, 207.0), (0.0, 0.0, 200.0)],
+)  # fmt: skip
+def test_a_distance_wins_over_a_fraction(fraction, distance, price):
+    assert level(200.0, fraction, distance) == price
+
+
+# -- age and rest ------------------------------------------------------------------------
+
+AGED = Exits(0.0, 0.0, 0.0, 0.0, DAY_MS, 0)
+LOSING = Exits(0.0, 0.0, 0.0, 0.0, 0, 0, losing_age_ms=HOUR_MS)
+
+
+@pytest.mark.parametrize("gain", [-1.0, 0.0, 1.0])
+def test_a_position_is_too_old_at_its_greatest_age(gain):
+    assert not too_old(AGED, T0, T0 + DAY_MS - 1, gain)
+    assert too_old(AGED, T0, T0 + DAY_MS, gain)
+
+
+def test_a_losing_position_is_too_old_sooner():
+    assert not too_old(LOSING, T0, T0 + HOUR_MS - 1, -0.01)
+    assert too_old(LOSING, T0, T0 + HOUR_MS, -0.01)
+
+
+@pytest.mark.parametrize("gain", [0.0, 0.01])
+def test_a_position_that_does_not_lose_has_no_age_of_losers(gain):
+    assert not too_old(LOSING, T0, T0 + 1_000 * HOUR_MS, gain)
+
+
+def test_the_greatest_age_holds_beside_that_of_losers():
+    both = LOSING._replace(max_age_ms=DAY_MS)
+    assert not too_old(both, T0, T0 + DAY_MS - 1, 1.0)
+    assert too_old(both, T0, T0 + DAY_MS, 1.0)
+    assert too_old(both, T0, T0 + HOUR_MS, -1.0)
 
 
 def test_without_an_age_rule_nothing_is_too_old():
-    assert not too_old(Exits(0.0, 0.0, 0.0, 0.0, 0, 0), T0, T0 + 1_000 * DAY_MS)
+    assert not too_old(Exits(0.0, 0.0, 0.0, 0.0, 0, 0), T0, T0 + 1_000 * DAY_MS, -1.0)
+
+
+def test_a_symbol_rests_so_long_after_a_fill():
+    rule = Exits(0.0, 0.0, 0.0, 0.0, 0, cooldown_ms=HOUR_MS)
+    assert rests_until(rule, T0 + 7) == T0 + 7 + HOUR_MS
+    assert rests_until(rule._replace(cooldown_ms=0), T0 + 7) == T0 + 7
+
+
+@pytest.mark.parametrize(("after", "blocks"), [(0, 1), (1, 1), (HOUR_MS - 1, 1), (HOUR_MS, 2)])
+def test_a_symbol_rests_until_the_next_full_block_of_utc(after, blocks):
+    rule = Exits(0.0, 0.0, 0.0, 0.0, 0, cooldown_ms=7, cooldown_block_ms=HOUR_MS)
+    assert rests_until(rule, T0 + after) == T0 + blocks * HOUR_MS

@@ -1,6 +1,7 @@
 """The short seller, bar by bar, against averages worked out another way."""
 
 from array import array
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -8,32 +9,36 @@ import pytest
 from engine.candle import DAY_MS, HOUR_MS, MINUTE_MS, Candle
 from engine.strategies import STRATEGIES
 from engine.strategies.indicators import ema
-from engine.strategies.kernel import EMA_CROSS, MA_EXIT, NOTHING, REASONS, Signal
+from engine.strategies.kernel import EMA_CROSS, MA_EXIT, NOTHING, REASONS, Bar, Signal
 from engine.strategies.shortseller import ENTER, LEAVE, STRATEGY, Params, State, start, step
 from tests.engine.conftest import BTC_5M, T0
 
 FIVE = 5 * MINUTE_MS
 
 
-def walk(count: int, seed: int = 7, start_at: int = T0) -> list[Candle]:
+def walk(count: int, seed: int = 7, start_at: int = T0) -> list[Bar]:
     """A random walk of closes around 60,000; only the close matters to this strategy."""
     random, close, made = Random(seed), 60_000.0, []
     for index in range(count):
         opened, close = close, close * (1 + random.gauss(0, 0.002))
         high, low = max(opened, close), min(opened, close)
-        made.append(Candle(start_at + index * FIVE, opened, high, low, close, 1.0))
+        made.append(Bar(start_at + index * FIVE, opened, high, low, close, 1.0))
     return made
 
 
-def closes(*values: float, start_at: int = T0) -> list[Candle]:
+def closes(*values: float, start_at: int = T0) -> list[Bar]:
     return [
-        Candle(start_at + index * FIVE, value, value, value, value, 1.0)
+        Bar(start_at + index * FIVE, value, value, value, value, 1.0)
         for index, value in enumerate(values)
     ]
 
 
-def run(bars: list[Candle], params: Params = STRATEGY.params) -> tuple[list[State], list[Signal]]:
-    (state, window), states, signals = start(), [], []
+def real(candles: Sequence[Candle]) -> list[Bar]:
+    return [Bar(*candle) for candle in candles]
+
+
+def run(bars: list[Bar], params: Params = STRATEGY.params) -> tuple[list[State], list[Signal]]:
+    (state, window), states, signals = start(params), [], []
     for bar in bars:
         state, signal = step(params, state, window, bar)
         states.append(state)
@@ -53,7 +58,7 @@ def talib_ema(values: list[float], length: int) -> list[float | None]:
     return found
 
 
-def assert_averages(bars: list[Candle]) -> None:
+def assert_averages(bars: list[Bar]) -> None:
     states, _ = run(bars)
     values = [bar.close for bar in bars]
     fast, slow = talib_ema(values, 240), talib_ema(values, 600)
@@ -67,7 +72,7 @@ def test_the_averages_are_those_of_talib_on_random_candles():
 
 
 def test_the_averages_are_those_of_talib_on_real_candles(recorded):
-    assert_averages(list(recorded(BTC_5M))[:20_000])
+    assert_averages(real(recorded(BTC_5M))[:20_000])
 
 
 def test_an_average_begins_as_the_plain_mean():
@@ -113,16 +118,14 @@ def test_nothing_is_said_before_bar_601():
     _, signals = run(falling)
     assert signals[:600] == [NOTHING] * 600
     assert signals[600:] == [ENTER, LEAVE]
-    assert STRATEGY.bars == 601
 
 
-def test_readiness_is_the_601st_bar():
-    states, _ = run(walk(601))
-    assert not STRATEGY.ready(STRATEGY.params, states[599])
-    assert STRATEGY.ready(STRATEGY.params, states[600])
+@pytest.mark.parametrize(("fast", "slow", "bars"), [(240, 600, 601), (700, 600, 701)])
+def test_warm_up_takes_one_bar_more_than_the_longer_average(fast, slow, bars):
+    assert STRATEGY.tuned({"fast": fast, "slow": slow}).bars_needed == bars
 
 
-def crossings(count: int, start_at: int) -> list[Candle]:
+def crossings(count: int, start_at: int) -> list[Bar]:
     """After a calm, `count` falls through the averages, each after a rise above them."""
     return closes(*CALM, *[90.0, 110.0] * count, start_at=start_at)
 
@@ -153,7 +156,7 @@ def test_every_cross_counts_against_the_day_even_unused_ones():
     assert states[-1].crosses == 20
 
 
-def independent(bars: list[Candle]) -> list[Signal]:
+def independent(bars: list[Bar]) -> list[Signal]:
     """The rules written again, looking back over whole lists."""
     values = [bar.close for bar in bars]
     fast, slow = talib_ema(values, 240), talib_ema(values, 600)
@@ -181,7 +184,7 @@ def test_the_signals_are_those_of_the_written_rules_on_random_candles():
 
 
 def test_the_signals_are_those_of_the_written_rules_on_real_candles(recorded):
-    bars = list(recorded(BTC_5M))
+    bars = real(recorded(BTC_5M))
     signals = run(bars)[1]
     assert signals == independent(bars)
     assert entries(signals) > 500
@@ -199,7 +202,7 @@ def test_two_futures_behind_one_past_are_decided_alike():
 
 
 def test_a_step_changes_neither_its_bar_nor_its_state_nor_the_window():
-    (state, window), bar = start(), walk(1)[0]
+    (state, window), bar = start(Params()), walk(1)[0]
     held, seen = tuple(state), tuple(bar)
     step(Params(), state, window, bar)
     assert (tuple(state), tuple(bar), window) == (held, seen, array("d"))
@@ -232,7 +235,8 @@ def test_its_signals_name_their_reasons():
     assert REASONS[int(ENTER.reason)] == "ema_cross"
     assert REASONS[int(LEAVE.reason)] == "ma_exit"
     assert (ENTER.reason, LEAVE.reason) == (EMA_CROSS, MA_EXIT)
-    assert (ENTER.entry, ENTER.exit, LEAVE.entry, LEAVE.exit) == (-1, 0, 0, 1)
+    assert ENTER[:3] == (-1, 0, 0)
+    assert LEAVE[:3] == (0, 1, 1)
 
 
 # Stop, target, trail and its activation per symbol, as in the reference system.
