@@ -41,12 +41,12 @@ from engine.proposal import (
     Proposal,
     ProposalKind,
     ProposalState,
-    Tier,
     digest,
     shown_of,
     shown_text,
 )
 from engine.tiers import RULES, tier_for
+from engine.tunable import Tier
 
 # More proposals than these at once are a script's doing; so are more of one person.
 OPEN_MAX, OPEN_OF_ONE_MAX = 50, 10

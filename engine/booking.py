@@ -18,7 +18,7 @@ from engine.event import (
     StopMoved,
 )
 from engine.ledger import EquityPoint, Funding
-from engine.memory import Memory, Slot
+from engine.memory import Memory
 from engine.order import (
     Execution,
     Fill,
@@ -30,6 +30,8 @@ from engine.order import (
 )
 from engine.position import Position, apply, round_trip
 from engine.signal import Action, Approved, Decision, Denied
+from engine.slot import Slot
+from engine.strategies.exits import rests_until
 
 SAMPLE_EVERY_MS = HOUR_MS
 
@@ -61,6 +63,7 @@ def decide(
     price: float,
     ts: int,
     verdict: Approved | Denied,
+    confidence: float = 1.0,
 ) -> Decision:
     """The record of a decision, by whomever it was made."""
     memory.desk.decisions += 1
@@ -80,6 +83,7 @@ def decide(
         gate=refused.gate if refused else "",
         detail=refused.detail if refused else "",
         order_link_id=order.order_link_id if order else None,
+        confidence=confidence,
     )
 
 
@@ -244,7 +248,7 @@ def _tell_slot(memory: Memory, fill: Fill, position: Position) -> None:
         if slot.bot.bot_id == fill.bot_id:
             slot.held = not position.is_flat
             slot.opened_at = position.opened_at
-            slot.cooldown_until = fill.exec_time + slot.exits.cooldown_ms
+            slot.cooldown_until = rests_until(slot.exits, fill.exec_time)
             memory.touch_slot(slot)
 
 

@@ -14,17 +14,35 @@ BOT_ID = re.compile(r"[a-z0-9_]{1,20}")
 class BotStatus(StrEnum):
     ACTIVE = "active"
     PAUSED = "paused"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True, slots=True)
+class BotPlan:
+    """What a bot is made of, as the settings or people say it.
+
+    `capital` is its paper deposit in quote currency, `timeframe` the length of its bars in ms
+    (0: the strategy's own), `values` are those of its parameters that somebody set.
+    """
+
+    strategy: str
+    symbols: tuple[str, ...]
+    capital: Decimal
+    timeframe: int = 0
+    values: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Bot:
-    """A configured bot. `capital` is its paper deposit in quote currency."""
+    """A bot at work. `capital` is its paper deposit in quote currency, `values` are those of its
+    strategy's parameters that somebody set."""
 
     bot_id: str
     strategy: Strategy
     symbols: tuple[str, ...]
     account: str
     capital: Decimal
+    values: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not BOT_ID.fullmatch(self.bot_id):

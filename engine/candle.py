@@ -7,6 +7,8 @@ from engine.errors import BadInput
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
+# Funding is settled at 00, 08 and 16 UTC.
+FUNDING_EVERY_MS = 8 * HOUR_MS
 
 TIMEFRAMES = {
     "1m": MINUTE_MS,
@@ -32,6 +34,11 @@ class Candle(NamedTuple):
     low: float
     close: float
     volume: float
+
+
+def settled_before(ts: int) -> int:
+    """The last stamp (UTC ms) at which funding was settled by `ts`."""
+    return ts - ts % FUNDING_EVERY_MS
 
 
 def timeframe_ms(name: str) -> int:

@@ -5,15 +5,12 @@ and the same memory. The memory leaves as state rows and comes back from them af
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from engine import access, approvals, booking, deciding, errands, risk
+from engine import access, approvals, booking, deciding, errands, risk, staff, trading
 from engine.audit import Act, AuditAnchor
-from engine.bot import Bot, BotRow
-from engine.candle import Candle
+from engine.bot import Bot
 from engine.effect import (
     Answer,
     Audit,
@@ -31,8 +28,10 @@ from engine.effect import (
 )
 from engine.errors import Broken
 from engine.event import (
+    AddBot,
     AnchorAudit,
     CandleClosed,
+    CandlesRecalled,
     ClosePosition,
     CommandRun,
     Decide,
@@ -54,32 +53,29 @@ from engine.event import (
     PeopleNamed,
     PlaceOrder,
     PriceTicked,
+    RemoveBot,
     ResumeBot,
     ResumeDesk,
+    SetSides,
     StopMoved,
     TimePassed,
+    TurnOff,
+    TurnOn,
     UseLinkCode,
 )
 from engine.instrument import Instrument
-from engine.memory import AccountState, Memory, Policy, Slot
+from engine.memory import AccountState, Memory, Policy
 from engine.order import (
-    ZERO,
     Fill,
-    Order,
-    OrderType,
-    Reason,
-    Side,
-    client_order_id,
-    order_link_id,
 )
 from engine.people import Asker
 from engine.ports import StateRow
 from engine.position import Position
 from engine.proposal import Proposal
-from engine.risk import EntryRequest
-from engine.signal import Action, Approved, Denied
-from engine.strategies.exits import too_old
-from engine.strategies.kernel import REASONS, Signal
+from engine.signal import Sides
+from engine.slot import Slot, StepFailed, naming_failures
+from engine.strategies import STRATEGIES
+from engine.strategies.kernel import NOTHING, Bar, Signal, Strategy, legal
 from engine.view import CoreView, WhyView, core_view, why_view
 
 
@@ -87,7 +83,9 @@ class Core:
     """The desk's decisions, for one mode and market.
 
     `interval` is the length of the market's own candles, ms. Another mode or market has other
-    books: its name is part of every key.
+    books: its name is part of every key. `bots` are all that are at work, those too that people
+    added before; `strategies` are those that bots may be added of. A `forgiving` core switches
+    off a bot's symbol where the strategy's step fails, and goes on; else the failure is raised.
     """
 
     def __init__(
@@ -98,9 +96,12 @@ class Core:
         mode: str,
         market: str,
         policy: Policy,
+        strategies: Mapping[str, Strategy] = STRATEGIES,
+        forgiving: bool = False,
     ) -> None:
-        self._mode = mode
-        self._memory = Memory(bots, instruments, interval, f"{mode}-{market}", policy)
+        self._forgiving = forgiving
+        books = f"{mode}-{market}"
+        self._memory = Memory(bots, instruments, interval, books, policy, strategies)
         self._handlers: dict[type[Any], Callable[[Any], list[Effect]]] = {
             OrderAccepted: partial(booking.accepted, self._memory),
             OrderRejected: partial(booking.rejected, self._memory),
@@ -117,6 +118,7 @@ class Core:
             DeskHalted: self._on_halted,
             PeopleNamed: self._on_named,
             TimePassed: self._on_time,
+            CandlesRecalled: self._on_recalled,
         }
 
     # -- the one door --------------------------------------------------------------------
@@ -146,13 +148,19 @@ class Core:
             effects += errands.price_alerts(
                 self._memory, symbol, candle.low, candle.high, closed_at, candle.ts
             )
+        if desk.candidates:
+            effects += trading.settle_older(self._memory, closed_at)
+        if desk.sides_until and closed_at >= desk.sides_until:
+            effects += staff.end_sides(self._memory, closed_at)
         for slot in self._memory.slots.get(symbol, ()):
+            if slot.kept_back is not None:
+                slot.kept_back.append(event)
+                continue
             self._memory.touch_slot(slot)
-            if slot.aggregator is None:
-                self._on_bar(slot, candle, event, effects)
-            else:
-                for bar in slot.aggregator.push(candle):
-                    self._on_bar(slot, bar, event, effects)
+            for bar in slot.take(candle, event.funding):
+                self._on_bar(slot, bar, event, effects)
+        if desk.candidates:
+            effects += trading.settle_complete(self._memory)
         return effects
 
     def _on_tick(self, event: PriceTicked) -> list[Effect]:
@@ -166,122 +174,26 @@ class Core:
             self._memory, event.symbol, event.price, event.price, event.ts, event.ts
         )
 
-    def _on_bar(self, slot: Slot, bar: Candle, event: CandleClosed, effects: list[Effect]) -> None:
-        ts = event.closed_at
-        slot.kernel, signal = slot.step(slot.params, slot.kernel, slot.window, bar)
-        slot.last_bar = bar
+    def _on_bar(self, slot: Slot, bar: Bar, event: CandleClosed, effects: list[Effect]) -> None:
+        signal = self._signal(slot, bar, effects)
         if slot.held:
-            self._consider_exit(slot, signal, ts, effects)
+            effects += trading.consider_exit(self._memory, slot, signal, event.closed_at)
         if signal.entry:
-            self._consider_entry(slot, signal, bar, event, effects)
+            effects += trading.consider_entry(self._memory, slot, signal, bar, event)
 
-    # -- entries and exits ---------------------------------------------------------------
+    def _signal(self, slot: Slot, bar: Bar, effects: list[Effect]) -> Signal:
+        """What a strategy wants after a bar: nothing, where its step fails."""
+        if not self._forgiving:
+            return slot.see(bar)
+        try:
+            with naming_failures():
+                return legal(slot.see(bar))
+        except StepFailed as failure:
+            effects += staff.switch_off(self._memory, slot, failure)
+            return NOTHING
 
-    def _consider_entry(
-        self, slot: Slot, signal: Signal, bar: Candle, event: CandleClosed, effects: list[Effect]
-    ) -> None:
-        if not self._memory.desk.begun:
-            # Candles of before these books were opened only warm the strategies up.
-            return
-        ts = event.closed_at
-        side = Side.BUY if signal.entry > 0 else Side.SELL
-        reason = REASONS[int(signal.reason)]
-        request = self._entry_request(slot, bar, ts, event.late)
-        refusal = risk.refusal(request)
-        verdict: Approved | Denied
-        if refusal:
-            verdict = Denied(refusal.gate, refusal.detail)
-        else:
-            order = self._entry_order(slot, side, reason, bar.close, request.quantity, ts)
-            verdict = Approved(order)
-        effects.append(
-            Record(
-                booking.decide(
-                    self._memory, slot, Action.ENTRY, side, reason, bar.close, ts, verdict
-                )
-            )
-        )
-        if isinstance(verdict, Approved):
-            effects += booking.intend(self._memory, verdict)
-
-    def _consider_exit(self, slot: Slot, signal: Signal, ts: int, effects: list[Effect]) -> None:
-        if self._memory.is_by_hand(slot):
-            # Whoever opened it closes it; its stop and target stand at the exchange.
-            return
-        if too_old(slot.exits, slot.opened_at, ts):
-            reason = Reason.TIME_EXIT
-        elif signal.exit and ts >= slot.cooldown_until:
-            reason = REASONS[int(signal.reason)]
-        else:
-            return
-        if self._memory.order_open(slot):
-            return
-        state = self._memory.accounts[slot.bot.account]
-        position = state.positions[slot.symbol]
-        side = Side.SELL if position.quantity > 0 else Side.BUY
-        price = self._memory.desk.prices[slot.symbol]
-        order = replace(
-            self._order(slot, side, reason, abs(position.quantity), ts), reduce_only=True
-        )
-        verdict = Approved(order)
-        decision = booking.decide(self._memory, slot, Action.EXIT, side, reason, price, ts, verdict)
-        effects += [Record(decision), *booking.intend(self._memory, verdict)]
-
-    def _entry_request(self, slot: Slot, bar: Candle, ts: int, late: bool = False) -> EntryRequest:
-        bot = slot.bot
-        memory = self._memory
-        position = memory.accounts[bot.account].positions.get(slot.symbol)
-        return EntryRequest(
-            ts=ts,
-            price=bar.close,
-            instrument=self._memory.instruments[slot.symbol],
-            sizing=bot.strategy.sizing,
-            equity=memory.equity(bot.account),
-            free_margin=memory.free_margin(bot.account),
-            halted=self._memory.desk.why_halted,
-            paused=bot.bot_id in self._memory.desk.paused,
-            bars=slot.kernel.bars,
-            bars_needed=bot.strategy.bars,
-            ready=bot.strategy.ready(slot.params, slot.kernel),
-            late=late,
-            cooldown_until=slot.cooldown_until,
-            holding=position.quantity if position else ZERO,
-            order_open=self._memory.order_open(slot),
-        )
-
-    def _entry_order(
-        self, slot: Slot, side: Side, reason: Reason, price: float, quantity: Decimal, ts: int
-    ) -> Order:
-        rules = self._memory.instruments[slot.symbol]
-        exits = slot.exits
-        sign = side.sign
-        return replace(
-            self._order(slot, side, reason, quantity, ts),
-            stop_loss=_level(rules, price * (1.0 - sign * exits.stop_loss), exits.stop_loss),
-            take_profit=_level(rules, price * (1.0 + sign * exits.take_profit), exits.take_profit),
-            trailing_stop=_level(rules, price * exits.trail, exits.trail),
-            trailing_activation=_level(
-                rules, price * (1.0 + sign * exits.trail_activation), exits.trail
-            ),
-        )
-
-    def _order(self, slot: Slot, side: Side, reason: Reason, quantity: Decimal, ts: int) -> Order:
-        bot = slot.bot
-        named_at, sequence = self._memory.next_sequence(bot.bot_id, ts)
-        return Order(
-            account=bot.account,
-            order_link_id=order_link_id(bot.bot_id, reason, named_at, sequence),
-            client_order_id=client_order_id(bot.bot_id, reason, named_at),
-            bot_id=bot.bot_id,
-            symbol=slot.symbol,
-            side=side,
-            order_type=OrderType.MARKET,
-            quantity=quantity,
-            leverage=bot.strategy.sizing.leverage,
-            reason=reason,
-            created_at=ts,
-            updated_at=ts,
-        )
+    def _on_recalled(self, event: CandlesRecalled) -> list[Effect]:
+        return staff.recalled(self._memory, event)
 
     # -- what people say -----------------------------------------------------------------
 
@@ -311,6 +223,10 @@ class Core:
                 anchor = AuditAnchor(seq, mac, ts)
                 notice = Notice(NoticeKind.AUDIT_ANCHOR, ts, text=text)
                 return Done(f"The audit's end is posted: {text}"), [Record(anchor), Notify(notice)]
+            case TurnOff():
+                return self._turn_off(instruction, asker, ts)
+            case AddBot() | RemoveBot() | TurnOn() | SetSides():
+                return staff.run(memory, instruction, asker, ts)
             case PlaceOrder() | ClosePosition() | Decide():
                 raise Broken(f"{type(instruction).__name__} is not carried out this way")
             case _ if isinstance(instruction, access.Errand):
@@ -333,7 +249,7 @@ class Core:
         halted = not paused and self._memory.desk.why_halted
         more = " The desk is halted: nothing is opened until /resume." if halted else ""
         return Done(f"{bot_id} is {word}.{more}"), [
-            Record(self._bot_row(self._memory.bots[bot_id])),
+            Record(self._memory.bot_row(self._memory.bots[bot_id])),
             Notify(Notice(kind, ts, bot_id=bot_id, text=asker.actor)),
         ]
 
@@ -354,6 +270,13 @@ class Core:
         desk.halted = desk.halted_by = ""
         notice = Notice(NoticeKind.DESK_RESUMED, ts, actor=asker.called)
         return Done("Trading is on again."), [Notify(notice)]
+
+    def _turn_off(self, instruction: TurnOff, asker: Asker, ts: int) -> Outcome:
+        said = f"{asker.called} switched it off meanwhile"
+        on_again = TurnOn(instruction.bot_id, instruction.symbol)
+        voided = deciding.void_waiting(self._memory, on_again, said, ts)
+        result, effects = staff.run(self._memory, instruction, asker, ts)
+        return result, [*voided, *effects]
 
     def _link(self, instruction: UseLinkCode, asker: Asker, ts: int) -> Outcome:
         """Two accounts that were two people's become one human's: their words count once."""
@@ -380,7 +303,7 @@ class Core:
         self._memory.desk.halted = ""
         detail = f"version {event.version}, epoch {event.epoch}"
         return [
-            *(Record(self._bot_row(bot)) for bot in self._memory.bots.values()),
+            *(Record(self._memory.bot_row(bot)) for bot in self._memory.bots.values()),
             *(Record(instrument) for instrument in self._memory.instruments.values()),
             Audit(Act(event.ts, "desk", "started", detail)),
             Notify(Notice(NoticeKind.DESK_STARTED, event.ts, text=event.version)),
@@ -408,17 +331,6 @@ class Core:
     def _on_market_remarked(self, event: MarketRemarked) -> list[Effect]:
         return [Notify(Notice(NoticeKind.MARKET_REMARK, event.ts, text=event.text))]
 
-    def _bot_row(self, bot: Bot) -> BotRow:
-        return BotRow(
-            bot_id=bot.bot_id,
-            account=bot.account,
-            strategy_name=bot.strategy.name,
-            symbols=",".join(bot.symbols),
-            status=self._memory.status(bot),
-            deployment_mode=self._mode,
-            initial_capital=self._memory.accounts[bot.account].ledger.deposit,
-        )
-
     # -- memory --------------------------------------------------------------------------
 
     def dirty_states(self) -> list[StateRow]:
@@ -428,6 +340,15 @@ class Core:
     def restore(self, states: Mapping[str, StateRow], executed: Iterable[Fill]) -> None:
         """Take back the memory that an earlier process stored, and the executions it saw."""
         self._memory.restore(states, executed)
+
+    def warm_ups(self) -> list[Effect]:
+        """What the strategies that have seen nothing need to warm up, after a restart."""
+        slots = [slot for slots in self._memory.slots.values() for slot in slots]
+        return staff.recall(self._memory, slots)
+
+    def set_sides(self, sides: Sides, until: int = 0) -> None:
+        """Which sides may be entered, until a market time (UTC ms; 0: for good)."""
+        self._memory.desk.sides, self._memory.desk.sides_until = sides, until
 
     def recall(self, proposals: Iterable[Proposal]) -> None:
         """Take back how the last proposals ended, for telling whoever decides late."""
@@ -475,7 +396,10 @@ class Core:
         ts = self._memory.desk.market_time
         return [
             why_view(
-                slot, slot.last_bar, ts, risk.verdicts(self._entry_request(slot, slot.last_bar, ts))
+                slot,
+                slot.last_bar,
+                ts,
+                risk.verdicts(trading.entry_request(self._memory, slot, slot.last_bar, ts)),
             )
             for slot in self._memory.slots.get(symbol, ())
             if slot.last_bar is not None
@@ -491,8 +415,3 @@ def _said(result: Result) -> str:
             return f"refused: {reason}"
         case Proposed(proposal):
             return f"proposal {proposal.proposal_id}: {proposal.title}"
-
-
-def _level(rules: Instrument, price: float, fraction: float) -> Decimal | None:
-    """A price on the tick, or None where the rule that sets it is off."""
-    return rules.price_down(price) if fraction else None

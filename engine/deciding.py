@@ -41,17 +41,9 @@ from engine.people import (
     Role,
     beyond_bots,
 )
-from engine.proposal import (
-    Proposal,
-    ProposalState,
-    Tier,
-    Vote,
-    Way,
-    card_topic,
-    digest,
-    shown_of,
-)
+from engine.proposal import Proposal, ProposalState, Vote, Way, card_topic, digest, shown_of
 from engine.tiers import OF_THE_OFFICE, decider, tier_for
+from engine.tunable import Tier
 
 # Carries out an instruction that may act now: for whom, and when.
 Perform = Callable[[Instruction, Asker, int], Outcome]
@@ -252,6 +244,8 @@ def _drift(case: _Case) -> str:
         now = draft(memory, instruction, case.asker, case.ts).shown
     except Refused as error:
         return str(error).rstrip(".")
+    if len(before.changes) != len(now.changes):
+        return "it would change something else now"
     for old, new in zip(before.changes, now.changes, strict=True):
         if old.before != new.before:
             return f"{old.name} was {old.before!r}, it is {new.before!r} now"

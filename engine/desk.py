@@ -8,11 +8,15 @@ from engine.effect import Done, NotDone, Proposed
 from engine.errors import Refused
 from engine.event import Instruction
 from engine.instrument import Instrument
+from engine.market.holdings import Holding
 from engine.pace import Paces
 from engine.people import Asker
 from engine.ports import Clock, F, Market, Store
 from engine.proposal import Proposal
 from engine.runtime import Runtime, Seal
+from engine.strategies import STRATEGIES
+from engine.strategies.kernel import Strategy
+from engine.studies import Studies
 from engine.view import CoreView, WhyView
 
 # Whether a connection is well, and how it is in words.
@@ -28,7 +32,9 @@ class Desk:
     `remarks` are sentences a person should know before believing a number: what was wrong with
     the candles, what is assumed, what of the settings does not take effect. `links` are what
     connects the desk to people, by name, each telling how it is. `settings` are those in force,
-    by section, without secrets; `rates` how often each may say what.
+    by section, without secrets; `rates` how often each may say what; `studies` are its backtests,
+    `holdings` lists the candles stored for them; `strategies` are the program's and the user's
+    own, by name.
     """
 
     mode: str
@@ -40,6 +46,9 @@ class Desk:
     clock: Clock
     settings: Mapping[str, Section]
     rates: Paces
+    studies: Studies
+    holdings: Callable[[], Sequence[Holding]] = tuple
+    strategies: Mapping[str, Strategy] = field(default_factory=lambda: STRATEGIES)
     remarks: tuple[str, ...] = ()
     links: dict[str, Link] = field(default_factory=dict)
 

@@ -11,16 +11,20 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from engine import access, manual
+from engine import access, manual, staff
 from engine.errors import Refused
 from engine.event import (
+    AddBot,
     ClosePosition,
     EndEnrollment,
     Instruction,
     PlaceOrder,
+    RemoveBot,
     ResumeBot,
     ResumeDesk,
     SetRole,
+    SetSides,
+    TurnOn,
     UnlockPerson,
 )
 from engine.memory import Memory
@@ -47,6 +51,9 @@ def draft(memory: Memory, instruction: Instruction, asker: Asker, ts: int) -> Dr
             return _resume_desk(memory)
         case PlaceOrder() | ClosePosition():
             return _order(memory, instruction, ts)
+        case AddBot() | RemoveBot() | TurnOn() | SetSides():
+            changed = staff.shown(memory, instruction)
+            return Draft(ProposalKind.COMMAND, staff.title(instruction), "", changed)
         case SetRole():
             return _role(memory, instruction, asker)
         case EndEnrollment(principal_id):

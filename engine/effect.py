@@ -69,6 +69,33 @@ class Cancel:
     ts: int
 
 
+@dataclass(frozen=True, slots=True)
+class OpenAccount:
+    """Have the exchange keep an account for a bot that was added, with its paper deposit."""
+
+    account: str
+    deposit: Decimal
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAccount:
+    """Have the exchange follow an account no longer: it is flat, and its bot is gone."""
+
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecallCandles:
+    """Look up the last `count` candles of the market's own interval that closed by `until` (ms),
+    for a bot that has to warm up."""
+
+    bot_id: str
+    symbol: str
+    until: int
+    count: int
+
+
 class NoticeKind(StrEnum):
     ENTRY = "entry"
     EXIT = "exit"
@@ -88,6 +115,7 @@ class NoticeKind(StrEnum):
     PROPOSAL_ENDED = "proposal_ended"
     SECURITY = "security"
     AUDIT_ANCHOR = "audit_anchor"
+    DESK_CHANGED = "desk_changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +187,8 @@ class Answer:
     result: Result
 
 
-Effect = Record | Sample | Submit | Cancel | Notify | Audit | Answer
+# What is carried out once it is stored.
+Outgoing = Submit | Cancel | OpenAccount | CloseAccount | RecallCandles
+Effect = Record | Sample | Notify | Audit | Answer | Outgoing
 # What became of an instruction, and what it calls for.
 Outcome = tuple[Result, list[Effect]]

@@ -8,11 +8,13 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.alert import Direction
+from engine.bot import BotPlan
 from engine.candle import Candle
 from engine.mail import Address, Chat
 from engine.order import Execution, Side
 from engine.people import Asker, Human, Identity, Person, Role
 from engine.proposal import Way
+from engine.signal import Sides
 
 # A code or one-time word that somebody typed: it is checked, and kept nowhere.
 Secret = Annotated[str, Field(exclude=True)]
@@ -24,7 +26,8 @@ class CandleClosed:
 
     `late` says that it comes long after that, as when a gap is filled: it is too old to open a
     position on. `ticked` says that its prices were told before, the last of each second, by
-    `PriceTicked`: stops and resting orders have met them already.
+    `PriceTicked`: stops and resting orders have met them already. `funding` is the rate settled
+    last, as a fraction.
 
     Not frozen: it is made once a bar, and a frozen dataclass costs three times as much.
     """
@@ -34,6 +37,7 @@ class CandleClosed:
     closed_at: int
     late: bool = False
     ticked: bool = False
+    funding: float = 0.0
 
 
 @dataclass(slots=True)
@@ -43,6 +47,19 @@ class PriceTicked:
     symbol: str
     price: float
     ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class CandlesRecalled:
+    """Candles of before, for a bot that has seen none of them: it warms up on them.
+
+    They come oldest first, in several parts; `complete` is the last. Kept out of the journal.
+    """
+
+    bot_id: str
+    symbol: str
+    candles: Sequence[CandleClosed]
+    complete: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +236,44 @@ class ClosePosition:
 
 
 @dataclass(frozen=True, slots=True)
+class AddBot:
+    """Run another bot, on an account of its own."""
+
+    plan: BotPlan
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveBot:
+    """Take a bot off the desk that was added to it; what it did stays stored."""
+
+    bot_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOff:
+    """No new entries of a bot, or of all bots of a strategy, in a symbol (empty: in all)."""
+
+    bot_id: str
+    symbol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOn:
+    """Let a bot, or all bots of a strategy, enter a symbol again (empty: all)."""
+
+    bot_id: str
+    symbol: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetSides:
+    """Which sides may be entered, for `lasts_ms` of market time (0: for good)."""
+
+    sides: Sides
+    lasts_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SetRole:
     """Give somebody a role, within scopes (words separated by spaces; empty: everywhere).
 
@@ -314,6 +369,11 @@ Instruction = (
     | ResumeDesk
     | PlaceOrder
     | ClosePosition
+    | AddBot
+    | RemoveBot
+    | TurnOff
+    | TurnOn
+    | SetSides
     | SetRole
     | MakeLinkCode
     | UseLinkCode
@@ -412,4 +472,4 @@ Journaled = (
     | TimePassed
 )
 MarketEvent = CandleClosed | PriceTicked
-Event = MarketEvent | Journaled
+Event = MarketEvent | CandlesRecalled | Journaled

@@ -13,7 +13,7 @@ from engine.errors import BadInput, Refused
 from engine.event import ClosePosition, PlaceOrder
 from engine.instrument import Instrument
 from engine.mail import Address
-from engine.memory import Memory, Slot
+from engine.memory import Memory
 from engine.order import (
     ZERO,
     Order,
@@ -26,6 +26,7 @@ from engine.order import (
 from engine.proposal import Ticket
 from engine.risk import EntryRequest
 from engine.signal import Action, Approved, GateResult
+from engine.slot import Slot
 
 # How far a price may move between the ticket and its confirmation, as a fraction.
 DRIFT_MAX = Decimal("0.005")
@@ -163,9 +164,8 @@ def _entry(memory: Memory, slot: Slot, wanted: PlaceOrder, ts: int) -> Ticket:
         free_margin=memory.free_margin(bot.account),
         halted=memory.desk.why_halted,
         paused=bot.bot_id in memory.desk.paused,
-        bars=slot.kernel.bars,
-        bars_needed=bot.strategy.bars,
-        ready=True,
+        bars=slot.bars,
+        bars_needed=bot.strategy.bars_needed,
         late=False,
         cooldown_until=0,
         holding=held,

@@ -12,8 +12,7 @@ from decimal import Decimal
 from pydantic import TypeAdapter
 
 from engine.alert import Alert
-from engine.bot import Bot, BotStatus
-from engine.candle import Aggregator, Candle
+from engine.bot import Bot, BotPlan, BotRow, BotStatus
 from engine.instrument import Instrument, exact
 from engine.ledger import Ledger
 from engine.mail import Address
@@ -23,6 +22,10 @@ from engine.ports import StateRow, stored
 from engine.position import Position
 from engine.proposal import Proposal, Vote
 from engine.schedule import Schedule
+from engine.signal import Sides
+from engine.slot import Slot
+from engine.strategies import STRATEGIES
+from engine.strategies.kernel import Bar, Signal, Strategy
 
 STATE_VERSION = 1
 # Executions remembered for telling repeats; an exchange repeats itself within minutes.
@@ -32,6 +35,17 @@ ENDED_PROPOSALS = 200
 OFFICE_KEY = "office"
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An entry that waits for the other symbols of its bot: the strongest take the free slots."""
+
+    symbol: str
+    closed_at: int
+    late: bool
+    signal: Signal
+    bar: Bar
+
+
 @dataclass(slots=True)
 class DeskState:
     """What belongs to the desk as a whole.
@@ -39,6 +53,9 @@ class DeskState:
     `cursors` is the open of the last candle taken, `told_until` when the last price was told.
     `halted` is what a process found wrong, `halted_by` what a person said; both stop entries.
     `priced_at` is market time; `asked_in` is where an order by hand was asked for, by its link id.
+    `sides` holds until `sides_until` of market time (0: for good); `disabled` says who switched a
+    bot's symbol off, by `bot_id:symbol`; `candidates` are entries that wait, by bot.
+    `added` are the bots that people added, by id; `bot_ids` all that ever had books here.
     `begun` tells that a candle came in time: those before it are of a past without this desk.
     """
 
@@ -52,6 +69,12 @@ class DeskState:
     trades: int = 0
     halted: str = ""
     halted_by: str = ""
+    sides: Sides = Sides.BOTH
+    sides_until: int = 0
+    disabled: dict[str, str] = field(default_factory=dict)
+    candidates: dict[str, list[Candidate]] = field(default_factory=dict)
+    added: dict[str, BotPlan] = field(default_factory=dict)
+    bot_ids: list[str] = field(default_factory=list)
     paused: list[str] = field(default_factory=list)
     cursors: dict[str, int] = field(default_factory=dict)
     prices: dict[str, float] = field(default_factory=dict)
@@ -148,74 +171,20 @@ class AccountState:
     funded: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class SlotState:
-    """What a strategy remembers of one symbol."""
+def desk_key(books: str) -> str:
+    """The key of the row in which the desk of these books is stored."""
+    return f"desk:{books}"
 
-    kernel: tuple[float, ...]
-    window: list[float]
-    cooldown_until: int
-    open_bar: Candle | None
-    last_bar: Candle | None
+
+def added_bots(states: Mapping[str, StateRow], books: str) -> dict[str, BotPlan]:
+    """The bots that people added to these books, by id, as they are stored."""
+    body = stored(states, desk_key(books), STATE_VERSION)
+    return _DESK.validate_json(body).added if body else {}
 
 
 _DESK = TypeAdapter(DeskState)
 _ACCOUNT = TypeAdapter(AccountState)
-_SLOT = TypeAdapter(SlotState)
 _OFFICE = TypeAdapter(OfficeState)
-
-
-class Slot:
-    """A bot at work on one symbol: the strategy's memory and what it needs every bar."""
-
-    __slots__ = (
-        "aggregator",
-        "bot",
-        "cooldown_until",
-        "exits",
-        "held",
-        "kernel",
-        "key",
-        "last_bar",
-        "opened_at",
-        "params",
-        "step",
-        "symbol",
-        "window",
-    )
-
-    def __init__(self, bot: Bot, symbol: str, interval: int) -> None:
-        strategy = bot.strategy
-        self.bot = bot
-        self.symbol = symbol
-        self.key = f"slot:{bot.account}:{strategy.name}:{symbol}"
-        self.params = strategy.params
-        self.exits = strategy.exits_for(symbol)
-        self.step = strategy.step
-        self.kernel, self.window = strategy.start()
-        self.aggregator = (
-            None if interval == strategy.timeframe else Aggregator(interval, strategy.timeframe)
-        )
-        self.cooldown_until = 0
-        self.held = False
-        self.opened_at = 0
-        self.last_bar: Candle | None = None
-
-    def dump(self) -> str:
-        open_bar = self.aggregator.open_bar if self.aggregator else None
-        state = SlotState(
-            tuple(self.kernel), list(self.window), self.cooldown_until, open_bar, self.last_bar
-        )
-        return _SLOT.dump_json(state).decode()
-
-    def load(self, body: str) -> None:
-        state = _SLOT.validate_json(body)
-        self.kernel = self.bot.strategy.state(*state.kernel)
-        self.window[:] = type(self.window)("d", state.window)
-        self.cooldown_until = state.cooldown_until
-        self.last_bar = state.last_bar
-        if self.aggregator:
-            self.aggregator.open_bar = state.open_bar
 
 
 class Memory:
@@ -228,25 +197,67 @@ class Memory:
         interval: int,
         books: str,
         policy: Policy,
+        strategies: Mapping[str, Strategy] = STRATEGIES,
     ) -> None:
-        self.bots = {bot.bot_id: bot for bot in bots}
+        self.strategies = strategies
         self.instruments = instruments
+        self.interval = interval
         self.books = books
         self.policy = policy
         self.desk = DeskState()
         self.office = OfficeState()
         self.ended: dict[int, Proposal] = {}
-        self.accounts = {bot.account: AccountState(Ledger(bot.capital)) for bot in bots}
-        self.owners = {bot.account: bot for bot in bots}
+        self.bots: dict[str, Bot] = {}
+        self.accounts: dict[str, AccountState] = {}
+        self.owners: dict[str, Bot] = {}
         self.slots: dict[str, list[Slot]] = defaultdict(list)
-        for bot in bots:
-            for symbol in bot.symbols:
-                self.slots[symbol].append(Slot(bot, symbol, interval))
-        self._key = f"desk:{books}"
+        self._key = desk_key(books)
         self._seen: dict[tuple[str, str], None] = {}
         self._dirty_slots: dict[Slot, None] = {}
         self._dirty_accounts: dict[str, None] = {}
         self._office_is_dirty = False
+        for bot in bots:
+            self.put_bot(bot)
+
+    # -- bots ----------------------------------------------------------------------------
+
+    def put_bot(self, bot: Bot) -> list[Slot]:
+        """Set a bot to work on an account of its own; its slots, one for each symbol."""
+        self.bots[bot.bot_id] = bot
+        self.owners[bot.account] = bot
+        self.accounts[bot.account] = AccountState(Ledger(bot.capital))
+        slots = [Slot(bot, symbol, self.interval) for symbol in bot.symbols]
+        for slot in slots:
+            self.slots[slot.symbol].append(slot)
+        if bot.bot_id not in self.desk.bot_ids:
+            self.desk.bot_ids.append(bot.bot_id)
+        return slots
+
+    def drop_bot(self, bot: Bot) -> None:
+        """Forget a bot that is flat, and all that belongs to it alone, but never its id."""
+        del self.bots[bot.bot_id], self.owners[bot.account], self.accounts[bot.account]
+        self._dirty_accounts.pop(bot.account, None)
+        for symbol in bot.symbols:
+            self.slots[symbol] = [slot for slot in self.slots[symbol] if slot.bot is not bot]
+            self.desk.disabled.pop(f"{bot.bot_id}:{symbol}", None)
+        self._dirty_slots = {s: None for s in self._dirty_slots if s.bot is not bot}
+        self.desk.added.pop(bot.bot_id, None)
+        self.desk.candidates.pop(bot.bot_id, None)
+        self.desk.sequences.pop(bot.bot_id, None)
+        if bot.bot_id in self.desk.paused:
+            self.desk.paused.remove(bot.bot_id)
+
+    def bot_row(self, bot: Bot) -> BotRow:
+        """The bot as other readers of the database see it."""
+        return BotRow(
+            bot_id=bot.bot_id,
+            account=bot.account,
+            strategy_name=bot.strategy.name,
+            symbols=",".join(bot.symbols),
+            status=self.status(bot),
+            deployment_mode=self.books.partition("-")[0],
+            initial_capital=self.accounts[bot.account].ledger.deposit,
+        )
 
     # -- keeping -------------------------------------------------------------------------
 
@@ -316,6 +327,14 @@ class Memory:
 
     # -- adding up -----------------------------------------------------------------------
 
+    def bots_of(self, strategy: str) -> list[Bot]:
+        return [bot for bot in self.bots.values() if bot.strategy.name == strategy]
+
+    def sides(self, ts: int) -> Sides:
+        """Which sides may be entered at a market time (UTC ms)."""
+        over = self.desk.sides_until and ts >= self.desk.sides_until
+        return Sides.BOTH if over else self.desk.sides
+
     def status(self, bot: Bot) -> BotStatus:
         return BotStatus.PAUSED if bot.bot_id in self.desk.paused else BotStatus.ACTIVE
 
@@ -323,6 +342,14 @@ class Memory:
         """Whether a person opened the position that a slot holds."""
         position = self.accounts[slot.bot.account].positions.get(slot.symbol)
         return position is not None and position.entry_reason is Reason.MANUAL_ENTRY
+
+    def is_safe(self, position: Position) -> bool:
+        """Whether a position's stop stands beyond its entry: it has nothing left to lose."""
+        entry = self.accounts[position.account].entries.get(position.symbol)
+        if entry is None or entry.stop_loss is None or position.side is None:
+            return False
+        assert position.average_price is not None
+        return (entry.stop_loss - position.average_price) * position.side.sign >= 0
 
     def order_open(self, slot: Slot) -> bool:
         orders = self.accounts[slot.bot.account].orders
@@ -394,8 +421,10 @@ class Memory:
         """Take back what an earlier process stored, and the executions it saw."""
         if body := stored(states, self._key, STATE_VERSION):
             self.desk = _DESK.validate_json(body)
+            self._recall_ids(states)
             # Books of before this was noted had begun when they had a candle.
             self.desk.begun = self.desk.begun or "begun" not in json.loads(body)
+            self.desk.candidates = self._still_traded(self.desk.candidates)
         if body := stored(states, OFFICE_KEY, STATE_VERSION):
             self.office = _OFFICE.validate_json(body)
         for account in self.accounts:
@@ -409,3 +438,18 @@ class Memory:
             slot.opened_at = position.opened_at if position else 0
         for fill in executed:
             self.see(fill.account, fill.exec_id)
+
+    def _recall_ids(self, states: Mapping[str, StateRow]) -> None:
+        """Every id that has books here, also of before they were noted."""
+        begins = f"account:{self.books}-"
+        known = [key.removeprefix(begins) for key in states if key.startswith(begins)]
+        self.desk.bot_ids = list(dict.fromkeys([*self.desk.bot_ids, *known, *self.bots]))
+
+    def _still_traded(self, waiting: Mapping[str, list[Candidate]]) -> dict[str, list[Candidate]]:
+        """The entries of bots and symbols that the settings still name."""
+        traded = {(bot.bot_id, symbol) for bot in self.bots.values() for symbol in bot.symbols}
+        kept = {
+            bot_id: [each for each in found if (bot_id, each.symbol) in traded]
+            for bot_id, found in waiting.items()
+        }
+        return {bot_id: found for bot_id, found in kept.items() if found}

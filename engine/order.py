@@ -85,6 +85,14 @@ class Reason(StrEnum):
     LIQUIDATION = "liquidation"
     MANUAL_ENTRY = "manual_entry"
     MANUAL_EXIT = "manual_exit"
+    LONG_ENTRY = "long_entry"
+    SHORT_ENTRY = "short_entry"
+    LONG_EXIT = "long_exit"
+    SHORT_EXIT = "short_exit"
+    SIGNAL_REVERSAL = "signal_reversal"
+    VOLATILITY_BREAKOUT = "volatility_breakout"
+    RULE_6 = "rule_6"
+    RULE_8 = "rule_8"
 
 
 # Two letters a reason, for the id that travels to the exchange. Never reuse a code.
@@ -98,6 +106,14 @@ REASON_CODES = {
     Reason.LIQUIDATION: "lq",
     Reason.MANUAL_ENTRY: "me",
     Reason.MANUAL_EXIT: "mo",
+    Reason.LONG_ENTRY: "le",
+    Reason.SHORT_ENTRY: "se",
+    Reason.LONG_EXIT: "lx",
+    Reason.SHORT_EXIT: "sx",
+    Reason.SIGNAL_REVERSAL: "sr",
+    Reason.VOLATILITY_BREAKOUT: "vb",
+    Reason.RULE_6: "rs",
+    Reason.RULE_8: "re",
 }
 CODE_REASONS = {code: reason for reason, code in REASON_CODES.items()}
 
@@ -156,8 +172,8 @@ class Order:
     """One instruction to the exchange, with the protection its position will carry.
 
     Prices are in quote currency, quantities in base currency, times in UTC ms.
-    `stop_loss`, `take_profit` and `trailing_activation` are prices, `trailing_stop` is a
-    distance; the exchange side applies them to the position this order opens.
+    `stop_loss`, `take_profit`, `trailing_activation` and the two of break-even are prices,
+    `trailing_stop` is a distance; the exchange side applies them to the position this order opens.
     """
 
     account: str
@@ -182,6 +198,8 @@ class Order:
     take_profit: Decimal | None = None
     trailing_stop: Decimal | None = None
     trailing_activation: Decimal | None = None
+    break_even_trigger: Decimal | None = None
+    break_even_stop: Decimal | None = None
     reject_reason: str | None = None
 
     @property

@@ -322,6 +322,14 @@ class Exchange(Protocol):
         """Take back the memory that an earlier process stored."""
         ...
 
+    def open_account(self, account: str, deposit: Decimal, symbols: Sequence[str]) -> None:
+        """Keep an account for a bot that was added, with its paper deposit in quote currency."""
+        ...
+
+    def close_account(self, account: str) -> None:
+        """Follow an account no longer that is flat and has no orders."""
+        ...
+
     def quantities(self) -> Mapping[str, Mapping[str, Decimal]]:
         """What the exchange holds: signed quantities by account and symbol, none that are 0."""
         ...

@@ -12,14 +12,7 @@ from pydantic import TypeAdapter
 from engine.mail import Address
 from engine.order import Side
 from engine.signal import GateResult
-
-
-class Tier(StrEnum):
-    """What it takes: nothing, a press, or a typed phrase."""
-
-    GREEN = "green"
-    YELLOW = "yellow"
-    RED = "red"
+from engine.tunable import Tier
 
 
 class ProposalKind(StrEnum):

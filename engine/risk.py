@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.instrument import Instrument, exact
-from engine.signal import GateResult
+from engine.order import Side
+from engine.signal import GateResult, Sides
+from engine.strategies import pipeline
+from engine.strategies.pipeline import OPEN, UNHEARD, Heard, Pipeline
 from engine.strategies.sizing import Sizing, notional
 
 
@@ -14,7 +17,10 @@ class EntryRequest:
     """Everything the gates look at. Money is in quote currency, times are market ms.
 
     `wanted` is the quantity that a person asked for; None where equity and margin say it.
-    `price_age` and its maximum are ms of wall time; with 0 the price is of no clock.
+    `price_age` and its maximum are ms of wall time; with 0 the price is of no clock. `side` and
+    `confidence` are those of the signal, None where there is none; `stop` is the distance of the
+    stop as a fraction of the price; `taken` counts the slots in use, `disabled` says who
+    switched the symbol off.
     """
 
     ts: int
@@ -25,9 +31,8 @@ class EntryRequest:
     free_margin: Decimal
     halted: str
     paused: bool
-    bars: float
+    bars: int
     bars_needed: int
-    ready: bool
     late: bool
     cooldown_until: int
     holding: Decimal
@@ -36,13 +41,21 @@ class EntryRequest:
     wanted: Decimal | None = None
     price_age: int = 0
     price_age_max: int = 0
+    side: Side | None = None
+    confidence: float | None = None
+    stop: float = 0.0
+    pipeline: Pipeline = OPEN
+    heard: Heard = UNHEARD
+    sides: Sides = Sides.BOTH
+    disabled: str = ""
+    taken: int = 0
 
     @property
     def quantity(self) -> Decimal:
         """The size that equity and margin allow, in tradable steps of base currency."""
         if self.wanted is not None:
             return self.wanted
-        wanted = notional(self.sizing, float(self.equity))
+        wanted = notional(self.sizing, float(self.equity), self.stop)
         return self.instrument.quantize(wanted / self.price)
 
     @property
@@ -52,6 +65,45 @@ class EntryRequest:
     @property
     def value(self) -> Decimal:
         return self.quantity * exact(self.price)
+
+
+def confident(request: EntryRequest) -> GateResult | None:
+    least = request.pipeline.confidence_min
+    if not least:
+        return None
+    if request.confidence is None:
+        return GateResult("confidence", True, f"no signal; it needs {least:.2f}")
+    detail = f"{request.confidence:.2f}, it needs {least:.2f}"
+    return GateResult("confidence", request.confidence >= least, detail)
+
+
+def side_mode(request: EntryRequest) -> GateResult | None:
+    if request.sides is Sides.BOTH:
+        return None
+    allowed = request.side is None or request.sides.allow(request.side)
+    return GateResult("side mode", allowed, request.sides.words)
+
+
+def calm_market(request: EntryRequest) -> GateResult | None:
+    rules = request.pipeline
+    if not rules.flips:
+        return None
+    count = pipeline.flips(rules, request.heard, request.ts)
+    detail = (
+        f"{count} changes of direction in {rules.flips_ms // 60_000} min, {rules.flips} stop it"
+    )
+    return GateResult("calm market", count < rules.flips, detail)
+
+
+def confirmed(request: EntryRequest) -> GateResult | None:
+    rules = request.pipeline
+    if not rules.confirmed:
+        return None
+    if request.confidence is None:
+        return GateResult("confirmed", True, "no signal; it needs two of the same direction")
+    holds = pipeline.is_confirmed(rules, request.heard, request.ts)
+    word = "a second signal says the same" if holds else "waits for a second signal"
+    return GateResult("confirmed", holds, word)
 
 
 def mode_and_kill(request: EntryRequest) -> GateResult:
@@ -69,8 +121,8 @@ def market_open(request: EntryRequest) -> GateResult:
 
 
 def warm_up(request: EntryRequest) -> GateResult:
-    seen = min(int(request.bars), request.bars_needed)
-    return GateResult("warm-up", request.ready, f"{seen} of {request.bars_needed} bars")
+    seen, needed = min(request.bars, request.bars_needed), request.bars_needed
+    return GateResult("warm-up", seen >= needed, f"{seen} of {needed} bars")
 
 
 def fresh_candle(request: EntryRequest) -> GateResult:
@@ -86,6 +138,19 @@ def cool_down(request: EntryRequest) -> GateResult:
     return GateResult("cool-down", False, f"{-(-left // 60_000)} min left")
 
 
+def symbol_enabled(request: EntryRequest) -> GateResult | None:
+    if not request.disabled:
+        return None
+    return GateResult("symbol enabled", False, f"switched off by {request.disabled}")
+
+
+def free_slot(request: EntryRequest) -> GateResult | None:
+    slots = request.sizing.slots
+    if not slots:
+        return None
+    return GateResult("free slot", request.taken < slots, f"{request.taken} of {slots} in use")
+
+
 def one_position(request: EntryRequest) -> GateResult:
     if request.holding != 0:
         return GateResult("one position a symbol", False, f"holds {request.holding.normalize():f}")
@@ -99,6 +164,11 @@ def size(request: EntryRequest) -> GateResult:
         return GateResult("size", False, f"equity is {request.equity:.2f}")
     if request.margin > request.free_margin:
         detail = f"needs {request.margin:.2f} margin, {request.free_margin:.2f} is free"
+        return GateResult("size", False, detail)
+    if request.free_margin < exact(request.sizing.free_min):
+        detail = (
+            f"{request.free_margin:.2f} is free, at least {request.sizing.free_min:.2f} must be"
+        )
         return GateResult("size", False, detail)
     detail = f"{request.quantity.normalize():f} for {request.margin:.2f} margin"
     return GateResult("size", True, detail)
@@ -121,12 +191,22 @@ def instrument_limits(request: EntryRequest) -> GateResult:
     return GateResult(name, True, f"worth {value:.2f}")
 
 
-GATES: tuple[Callable[[EntryRequest], GateResult], ...] = (
+# A gate that is not in force says nothing.
+Gate = Callable[[EntryRequest], GateResult | None]
+
+# The signal's own gates come first, then those of risk.
+GATES: tuple[Gate, ...] = (
+    confident,
+    side_mode,
+    calm_market,
+    confirmed,
     mode_and_kill,
     warm_up,
     fresh_candle,
     cool_down,
+    symbol_enabled,
     one_position,
+    free_slot,
     size,
     instrument_limits,
 )
@@ -142,7 +222,7 @@ def fresh_price(request: EntryRequest) -> GateResult:
 
 
 # An entry by hand is nobody's signal: it needs no warm-up and knows no cool-down.
-GATES_BY_HAND: tuple[Callable[[EntryRequest], GateResult], ...] = (
+GATES_BY_HAND: tuple[Gate, ...] = (
     mode_and_kill,
     market_open,
     fresh_price,
@@ -154,12 +234,16 @@ GATES_BY_HAND: tuple[Callable[[EntryRequest], GateResult], ...] = (
 
 def verdicts_by_hand(request: EntryRequest) -> tuple[GateResult, ...]:
     """Every gate's answer to an entry that a person wants."""
-    return tuple(gate(request) for gate in GATES_BY_HAND)
+    return _answers(GATES_BY_HAND, request)
 
 
 def verdicts(request: EntryRequest) -> tuple[GateResult, ...]:
     """Every gate's answer, for `/why`."""
-    return tuple(gate(request) for gate in GATES)
+    return _answers(GATES, request)
+
+
+def _answers(gates: tuple[Gate, ...], request: EntryRequest) -> tuple[GateResult, ...]:
+    return tuple(result for gate in gates if (result := gate(request)) is not None)
 
 
 def refusal(request: EntryRequest) -> GateResult | None:

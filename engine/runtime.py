@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,21 +17,27 @@ import structlog
 from pydantic import TypeAdapter
 
 from engine.audit import Act, Chain, broken_end, is_sealed_with
+from engine.candle import settled_before
 from engine.core import Core
 from engine.effect import (
     Answer,
     Audit,
     Cancel,
+    CloseAccount,
     Effect,
     Notify,
+    OpenAccount,
+    Outgoing,
+    RecallCandles,
     Record,
     Result,
     Sample,
     Submit,
 )
-from engine.errors import BadSettings, Broken, Refused, Unreachable
+from engine.errors import BadInput, BadSettings, Broken, Refused, Unreachable
 from engine.event import (
     CandleClosed,
+    CandlesRecalled,
     CommandRun,
     DeskHalted,
     DeskStarted,
@@ -60,6 +67,11 @@ from engine.view import CoreView, WhyView
 # Candles without consequences that share one transaction. After a crash they are taken
 # again, in a few milliseconds.
 GROUP_CANDLES = 512
+# Candles of before that a bot is told at once, of those that a live market has to look up.
+RECALLED_PER_TURN = 1_000
+# Waits between tries while a live market can't be asked for them.
+RECALL_RETRY_S = 5.0
+RECALL_RETRY_MAX_S = 60.0
 # Candles stepped before other tasks get a turn: about 2 ms of work.
 CANDLES_PER_TURN = 64
 # People waiting for an answer. A desk that is this far behind says so instead of queueing.
@@ -112,7 +124,10 @@ class Runtime:
         self._people: deque[Journaled] = deque()
         self._notes: deque[CommandRun] = deque()
         self._candles: deque[MarketEvent] = deque()
+        self._wanted: deque[RecallCandles] = deque()
+        self._recalled: deque[CandlesRecalled] = deque()
         self._wake = asyncio.Event()
+        self._asked = asyncio.Event()
         self._drained = asyncio.Event()
         self._resumed = asyncio.Event()
         self._caught_up = asyncio.Event()
@@ -127,7 +142,7 @@ class Runtime:
         self._commit = Commit(epoch=0)
         self._acts: list[Act] = []
         self._answers: list[Answer] = []
-        self._outgoing: list[Submit | Cancel] = []
+        self._outgoing: list[Outgoing] = []
         self._grouped = 0
         self._listeners: list[Callable[[Commit], None]] = []
 
@@ -155,7 +170,7 @@ class Runtime:
     @property
     def waiting(self) -> int:
         """Events in the inbox: what people said and did, and candles."""
-        return len(self._people) + len(self._notes) + len(self._candles)
+        return self._inbox
 
     def preview(self, instruction: Instruction, asker: Asker) -> Proposal:
         """What an instruction would do and cost; nothing is changed. Raises Refused."""
@@ -251,6 +266,7 @@ class Runtime:
         for reason in [*halts, *self._differences(fills, payments), *filter(None, [broken])]:
             await self._take(DeskHalted(reason, now))
         self._outgoing.extend(self._core.unfinished())
+        self._sort(self._core.warm_ups())
         await self._settle()
 
     async def know(self, people: Sequence[Person], identities: Sequence[Identity]) -> None:
@@ -270,16 +286,19 @@ class Runtime:
         feed.add_done_callback(lambda _: self._wake.set())
         alarm = asyncio.create_task(self._ring(), name="alarm")
         alarm.add_done_callback(lambda _: self._wake.set())
+        archive = asyncio.create_task(self._look_up(), name="candles of before")
+        archive.add_done_callback(lambda _: self._wake.set())
+        tasks = (feed, alarm, archive)
         try:
             while not self._stopping:
                 await self._next_turns()
-                for task in (feed, alarm):
+                for task in tasks:
                     if task.done():
                         task.result()
             await self._take(DeskStopped(self._clock.now()))
         finally:
             self._stopping = True
-            for task in (feed, alarm):
+            for task in tasks:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
@@ -315,6 +334,48 @@ class Runtime:
                 told = wakes_at
                 self._post(TimePassed(self._clock.now()))
 
+    async def _look_up(self) -> None:
+        """Ask a live market for candles of before, one bot after the other."""
+        while True:
+            while not self._wanted:
+                self._asked.clear()
+                await self._asked.wait()
+            for part in in_parts(await self._patiently(self._wanted[0]), RECALLED_PER_TURN):
+                self._recalled.append(part)
+            self._wanted.popleft()
+            self._wake.set()
+
+    async def _patiently(self, wanted: RecallCandles) -> CandlesRecalled:
+        delay = RECALL_RETRY_S
+        while True:
+            try:
+                return await self._recall(wanted)
+            except Unreachable as error:
+                log.warning("no candles to warm up on yet", error=str(error), bot=wanted.bot_id)
+                await self._clock.sleep(delay)
+                delay = min(2 * delay, RECALL_RETRY_MAX_S)
+
+    async def _recall(self, wanted: RecallCandles) -> CandlesRecalled:
+        market, symbol, interval = self._market, wanted.symbol, self._market.interval
+        try:
+            found = await market.history(symbol, interval, wanted.until, wanted.count)
+        except BadInput as error:
+            # The bot then warms up on what is yet to come.
+            log.warning("no candles to warm up on", error=str(error), bot=wanted.bot_id)
+            found = []
+        closes = [candle.ts + interval for candle in found]
+        rates = {ts: float(market.funding_rate(symbol, ts)) for ts in map(settled_before, closes)}
+        candles = [
+            CandleClosed(symbol, candle, ts, late=True, funding=rates[settled_before(ts)])
+            for candle, ts in zip(found, closes, strict=True)
+        ]
+        return CandlesRecalled(wanted.bot_id, symbol, candles, complete=True)
+
+    @property
+    def _inbox(self) -> int:
+        """Events that wait to be taken."""
+        return len(self._people) + len(self._notes) + len(self._candles) + len(self._recalled)
+
     def _post(self, event: Journaled) -> None:
         self._people.append(event)
         self._wake.set()
@@ -324,6 +385,8 @@ class Runtime:
     async def _next_turns(self) -> None:
         while self._people:
             await self._take(self._people.popleft())
+        if self._recalled:
+            self._sort(self._core.step(self._recalled.popleft()))
         if self._candles:
             await self._take_candles()
         if not self._candles:
@@ -338,7 +401,7 @@ class Runtime:
         else:
             self._caught_up.clear()
         self._drained.set()
-        if not (self._people or self._notes or self._candles or self._stopping):
+        if not (self._inbox or self._stopping):
             await self._wake.wait()
         self._wake.clear()
 
@@ -393,7 +456,7 @@ class Runtime:
                 case Answer():
                     self._answers.append(effect)
                     self._seal(effect)
-                case Submit() | Cancel():
+                case _:
                     self._outgoing.append(effect)
             closes = True
         return closes
@@ -425,7 +488,28 @@ class Runtime:
             if self._outgoing:
                 await self._store_turn()
 
-    async def _carry_out(self, instruction: Submit | Cancel) -> Sequence[Journaled]:
+    async def _carry_out(self, effect: Outgoing) -> Sequence[Journaled]:
+        match effect:
+            case OpenAccount(account, deposit, symbols):
+                self._exchange.open_account(account, deposit, symbols)
+            case CloseAccount(account):
+                self._exchange.close_account(account)
+            case RecallCandles():
+                await self._warm_up(effect)
+            case _:
+                return await self._send(effect)
+        return ()
+
+    async def _warm_up(self, wanted: RecallCandles) -> None:
+        """Candles that are at hand are taken at once, so that every run takes them alike; for
+        those of a live market nobody waits."""
+        if self._market.health() is None:
+            self._sort(self._core.step(await self._recall(wanted)))
+        else:
+            self._wanted.append(wanted)
+            self._asked.set()
+
+    async def _send(self, instruction: Submit | Cancel) -> Sequence[Journaled]:
         """Send an instruction, unless it opens a position and somebody has pulled the plug."""
         opens = isinstance(instruction, Submit) and not instruction.order.reduce_only
         if not (opens and (reason := self._killed())):
@@ -525,6 +609,16 @@ def _other_books(states: Mapping[str, StateRow]) -> list[str]:
 
 def _amounts(quantities: Mapping[str, Decimal]) -> str:
     return ", ".join(f"{symbol} {amount}" for symbol, amount in quantities.items()) or "none"
+
+
+def in_parts(recalled: CandlesRecalled, size: int) -> list[CandlesRecalled]:
+    """The same candles, so many at a time; at least one part, the last of which is complete."""
+    candles = recalled.candles
+    starts = range(0, len(candles), size) or range(1)
+    return [
+        replace(recalled, candles=candles[start : start + size], complete=start == starts[-1])
+        for start in starts
+    ]
 
 
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}

@@ -12,6 +12,21 @@ class Action(StrEnum):
     EXIT = "exit"
 
 
+class Sides(StrEnum):
+    """Which sides may be entered: a person's word, or that of a regime."""
+
+    BOTH = "both"
+    LONG_ONLY = "long_only"
+    SHORT_ONLY = "short_only"
+
+    def allow(self, side: Side) -> bool:
+        return self is Sides.BOTH or (self is Sides.LONG_ONLY) == (side is Side.BUY)
+
+    @property
+    def words(self) -> str:
+        return {"both": "both sides", "long_only": "long only", "short_only": "short only"}[self]
+
+
 class GateResult(NamedTuple):
     """One gate's answer to one signal: its name, whether it lets pass, the numbers behind."""
 
@@ -38,7 +53,8 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of one signal. `gate` and `detail` name the refusal, else are empty."""
+    """What became of one signal. `gate` and `detail` name the refusal, else are empty;
+    `confidence` is the strategy's own, from 0 to 1."""
 
     decision_id: int
     account: str
@@ -53,3 +69,4 @@ class Decision:
     gate: str
     detail: str
     order_link_id: str | None
+    confidence: float = 1.0

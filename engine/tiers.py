@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.event import (
     AddAlert,
+    AddBot,
     AddSchedule,
     AnchorAudit,
     BeginEnrollment,
@@ -21,17 +22,21 @@ from engine.event import (
     PlaceOrder,
     PutChat,
     RemoveAlert,
+    RemoveBot,
     RemoveSchedule,
     ReportTrouble,
     ResumeBot,
     ResumeDesk,
     ScheduleRan,
     SetRole,
+    SetSides,
+    TurnOff,
+    TurnOn,
     UnlockPerson,
     UseLinkCode,
 )
 from engine.people import Role
-from engine.proposal import Tier
+from engine.tunable import Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,12 @@ class Rule:
 RULES: dict[type[Any], Rule] = {
     PauseBot: Rule(Tier.GREEN, Role.TRADER, reduces_risk=True),
     HaltDesk: Rule(Tier.GREEN, Role.TRADER, reduces_risk=True),
+    TurnOff: Rule(Tier.GREEN, Role.TRADER, reduces_risk=True),
     ResumeBot: Rule(Tier.YELLOW, Role.TRADER),
+    TurnOn: Rule(Tier.YELLOW, Role.TRADER),
+    SetSides: Rule(Tier.YELLOW, Role.TRADER),
+    AddBot: Rule(Tier.YELLOW, Role.TRADER),
+    RemoveBot: Rule(Tier.YELLOW, Role.TRADER),
     PlaceOrder: Rule(Tier.YELLOW, Role.TRADER),
     ClosePosition: Rule(Tier.YELLOW, Role.TRADER),
     UnlockPerson: Rule(Tier.YELLOW, Role.ADMIN),

@@ -3,18 +3,19 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine import staff
 from engine.alert import Alert
 from engine.bot import Bot, BotStatus
-from engine.candle import Candle
 from engine.ledger import Ledger
-from engine.memory import Memory, Slot
+from engine.memory import Memory
 from engine.order import Order
 from engine.people import Identity, Person
 from engine.position import Position
 from engine.proposal import Proposal
 from engine.schedule import Schedule
 from engine.signal import GateResult
-from engine.strategies.kernel import Condition
+from engine.slot import Slot
+from engine.strategies.kernel import Bar, Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,10 @@ class AccountView:
 
 @dataclass(frozen=True, slots=True)
 class BotView:
+    """A bot at work. `missing` are the bars that it needs before it may trade, by symbol, where it
+    does; `max_ages` the ages (ms, 0: none) at which its positions leave, by symbol; `tuned` the
+    parameters that somebody set; `added` says that it can be removed."""
+
     bot_id: str
     strategy: str
     summary: str
@@ -57,6 +62,10 @@ class BotView:
     timeframe: int
     account: str
     status: BotStatus
+    missing: dict[str, int]
+    max_ages: dict[str, int]
+    tuned: dict[str, str]
+    added: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +84,17 @@ class WhyView:
 class CoreView:
     """The core's memory at one moment. `market_time` is the close of the last candle, ms.
 
-    `halted` says why no position may be opened, `proposals` are those that wait, `sessions` until
-    when (UTC ms) each enrolled person may act.
+    `halted` says why no position may be opened, `sides` in words which sides may be, and
+    `disabled` who switched a bot's symbol off, by `bot_id:symbol`. `proposals` are those that
+    wait, `sessions` until when (UTC ms) each enrolled person may act.
     """
 
     candles: int
     market_time: int
     market_ended: bool
     halted: str
+    sides: str
+    disabled: dict[str, str]
     prices: dict[str, float]
     bots: tuple[BotView, ...]
     accounts: tuple[AccountView, ...]
@@ -104,6 +116,8 @@ def core_view(memory: Memory) -> CoreView:
         market_time=desk.market_time,
         market_ended=desk.market_ended,
         halted=desk.why_halted,
+        sides=staff.said_sides(memory),
+        disabled=dict(desk.disabled),
         prices=dict(desk.prices),
         bots=tuple(_bot_view(memory, bot) for bot in memory.bots.values()),
         accounts=tuple(_account_view(memory, bot) for bot in memory.bots.values()),
@@ -122,7 +136,7 @@ def core_view(memory: Memory) -> CoreView:
     )
 
 
-def why_view(slot: Slot, bar: Candle, ts: int, gates: tuple[GateResult, ...]) -> WhyView:
+def why_view(slot: Slot, bar: Bar, ts: int, gates: tuple[GateResult, ...]) -> WhyView:
     strategy = slot.bot.strategy
     return WhyView(
         bot_id=slot.bot.bot_id,
@@ -143,7 +157,17 @@ def _bot_view(memory: Memory, bot: Bot) -> BotView:
         timeframe=bot.strategy.timeframe,
         account=bot.account,
         status=memory.status(bot),
+        missing=_missing(memory, bot),
+        max_ages={each: bot.strategy.exits_for(each).max_age_ms for each in bot.symbols},
+        tuned={name: bot.strategy.tunable[name].show(value) for name, value in bot.values},
+        added=bot.bot_id in memory.desk.added,
     )
+
+
+def _missing(memory: Memory, bot: Bot) -> dict[str, int]:
+    slots = (memory.slot(bot.bot_id, symbol) for symbol in bot.symbols)
+    needed = bot.strategy.bars_needed
+    return {slot.symbol: needed - slot.bars for slot in slots if not slot.is_warm}
 
 
 def _account_view(memory: Memory, bot: Bot) -> AccountView:

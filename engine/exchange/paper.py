@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from pydantic import TypeAdapter
 
-from engine.candle import HOUR_MS, Candle
+from engine.candle import FUNDING_EVERY_MS, Candle
 from engine.effect import Cancel, Submit
 from engine.event import (
     CandleClosed,
@@ -29,6 +29,7 @@ from engine.event import (
 )
 from engine.instrument import Instrument, exact
 from engine.ledger import Ledger
+from engine.margin import maintenance
 from engine.order import (
     ZERO,
     ExecType,
@@ -44,13 +45,7 @@ from engine.position import Position, apply
 from engine.strategies import exits
 
 STATE_VERSION = 1
-FUNDING_EVERY_MS = 8 * HOUR_MS
 MONEY_PLACES = Decimal("1E-8")
-
-# Maintenance margin as a share of the initial margin, by leverage: a position is liquidated
-# once its loss has eaten all but this share.
-MAINTENANCE = ((5, 0.01), (10, 0.025), (20, 0.05), (50, 0.10), (100, 0.125))
-MAINTENANCE_ABOVE = 0.15
 
 IMPACT_AT_HOURLY_VOLUME = 0.001
 IMPACT_MAX = 0.01
@@ -62,13 +57,15 @@ PARTIAL_SHARE = (0.3, 0.9)
 class PaperSettings:
     """Costs and frictions. Fees and slippage are fractions of the notional.
 
-    `slippage_max` bounds a uniform draw; `impact` adds the order's size against the usual
-    hourly volume; `partial_fills` leaves part of one order in ten for the next bar;
-    `latency_ms` moves the price of a market order along its bar.
+    `slippage` goes against every order that takes; `slippage_max` bounds a uniform draw on top;
+    `impact` adds the order's size against the usual hourly volume; `partial_fills` leaves part of
+    one order in ten for the next bar; `latency_ms` moves the price of a market order along its
+    bar.
     """
 
     taker_fee: Decimal = Decimal("0.00055")
     maker_fee: Decimal = Decimal("0.0002")
+    slippage: float = 0.0
     slippage_max: float = 0.0005
     impact: bool = False
     partial_fills: bool = False
@@ -78,12 +75,14 @@ class PaperSettings:
 
 @dataclass(slots=True)
 class Protection:
-    """The stop, target and trailing stop of a position; 0 where not set."""
+    """The stop, target, trailing stop and break-even of a position; 0 where not set."""
 
     stop: float
     target: float
     trail: float
     activation: float
+    break_even: float = 0.0
+    break_even_stop: float = 0.0
     trailing: bool = False
 
 
@@ -375,7 +374,9 @@ class PaperBook:
 
     def _adverse(self, symbol: str, side: Side, quantity: Decimal, price: float) -> Decimal:
         rules = self._instruments[symbol]
-        drift = self._settings.slippage_max * self._draw("slippage")
+        drift = self._settings.slippage
+        if self._settings.slippage_max:
+            drift += self._settings.slippage_max * self._draw("slippage")
         if self._settings.impact:
             share = float(quantity) * price / float(rules.hourly_volume)
             drift += min(share * IMPACT_AT_HOURLY_VOLUME, IMPACT_MAX)
@@ -421,18 +422,22 @@ class PaperBook:
         assert position.side is not None
         symbol, side = position.symbol, position.side.sign
         protection = self.state.protections[symbol]
-        trailed = exits.trailed_stop(
+        raised = exits.broken_even(
             side,
             candle.high,
             candle.low,
             protection.stop,
-            protection.trail,
-            protection.activation,
+            protection.break_even_stop,
+            protection.break_even,
+        )
+        trailed = exits.trailed_stop(
+            side, candle.high, candle.low, raised, protection.trail, protection.activation
         )
         stop = self._instruments[symbol].price_down(trailed)
         if protection.stop in (trailed, float(stop)):
             return exits.NO_TOUCH
-        protection.stop, protection.trailing = float(stop), True
+        protection.stop = float(stop)
+        protection.trailing = protection.trailing or trailed != raised
         answers.append(StopMoved(self.account, symbol, stop, closed_at))
         if (candle.close - protection.stop) * side <= 0:
             return exits.Touch(exits.STOP, protection.stop)
@@ -541,13 +546,34 @@ class PaperBook:
 class PaperExchange:
     """All paper accounts of the desk, behind the engine's exchange port."""
 
-    def __init__(self, books: Sequence[PaperBook], symbols: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self,
+        books: Sequence[PaperBook],
+        symbols: Mapping[str, Sequence[str]],
+        new_book: Callable[[str, Decimal], PaperBook] | None = None,
+    ) -> None:
+        """`symbols` are those that each account trades; `new_book` makes one for an account and
+        its deposit, where accounts may be opened."""
         self._books = {book.account: book for book in books}
+        self._new_book = new_book
         self._by_symbol: dict[str, list[PaperBook]] = {}
         for book in books:
-            for symbol in symbols[book.account]:
-                self._by_symbol.setdefault(symbol, []).append(book)
+            self._follow(book, symbols[book.account])
         self._dirty: dict[str, None] = {}
+
+    def _follow(self, book: PaperBook, symbols: Iterable[str]) -> None:
+        for symbol in symbols:
+            self._by_symbol.setdefault(symbol, []).append(book)
+
+    def open_account(self, account: str, deposit: Decimal, symbols: Sequence[str]) -> None:
+        assert self._new_book is not None
+        book = self._books[account] = self._new_book(account, deposit)
+        self._follow(book, symbols)
+
+    def close_account(self, account: str) -> None:
+        closed = self._books[account]
+        for symbol, books in self._by_symbol.items():
+            self._by_symbol[symbol] = [book for book in books if book is not closed]
 
     def restore(self, states: Mapping[str, StateRow]) -> None:
         for account, book in self._books.items():
@@ -599,20 +625,15 @@ def _protection(order: Order) -> Protection:
         target=float(order.take_profit or 0),
         trail=float(order.trailing_stop or 0),
         activation=float(order.trailing_activation or 0),
+        break_even=float(order.break_even_trigger or 0),
+        break_even_stop=float(order.break_even_stop or 0),
     )
-
-
-def _maintenance(leverage: int) -> float:
-    for limit, share in MAINTENANCE:
-        if leverage <= limit:
-            return share
-    return MAINTENANCE_ABOVE
 
 
 def _liquidation_price(position: Position) -> float:
     """Where an isolated position has lost all but its maintenance margin."""
     assert position.average_price is not None and position.side is not None
-    loss = (1.0 - _maintenance(position.leverage)) / position.leverage
+    loss = (1.0 - maintenance(position.leverage)) / position.leverage
     return float(position.average_price) * (1.0 - position.side.sign * loss)
 
 

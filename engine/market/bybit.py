@@ -22,7 +22,7 @@ from engine.bybit.stream import (
     StreamEvent,
     TopicRefused,
 )
-from engine.candle import HOUR_MS, Candle, aggregate, timeframe_name
+from engine.candle import HOUR_MS, Candle, aggregate, settled_before, timeframe_name
 from engine.errors import BadInput, BadSettings, Unreachable
 from engine.event import CandleClosed, MarketEvent
 from engine.instrument import Instrument
@@ -296,7 +296,14 @@ class BybitMarket:
                 return events
             feed.bars.give(bar)
             late, ticked = now - closed_at > LATE_MS, feed.prices.was_told(bar.candle)
-            candle = CandleClosed(feed.symbol, bar.candle, closed_at, late, bar.ticked and ticked)
+            candle = CandleClosed(
+                feed.symbol,
+                bar.candle,
+                closed_at,
+                late,
+                bar.ticked and ticked,
+                float(self.funding_rate(feed.symbol, settled_before(closed_at))),
+            )
             events.append(candle)
             if len(events) >= limit:
                 return events

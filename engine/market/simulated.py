@@ -129,7 +129,7 @@ class SimulatedMarket:
         self.anchor = anchor - anchor % DAY_MS
         moods = _Moods(seed)
         bars = {symbol: _SimulatedBars(seed, symbol, self.anchor, moods) for symbol in symbols}
-        self._tape = Tape(bars, INTERVAL, speed, clock, live=True)
+        self._tape = Tape(bars, INTERVAL, speed, clock, self.funding_rate, live=True)
 
     @property
     def speed(self) -> float:

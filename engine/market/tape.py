@@ -3,13 +3,14 @@
 Both the replay and the simulated market are a tape over their bars; neither is known here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from heapq import merge
 from math import inf, isfinite
 from operator import attrgetter
 from typing import Protocol
 
-from engine.candle import Candle, aggregate
+from engine.candle import FUNDING_EVERY_MS, Candle, aggregate, settled_before
 from engine.errors import BadInput
 from engine.event import CandleClosed
 from engine.ports import Clock
@@ -38,6 +39,8 @@ class Bars(Protocol):
 class Tape:
     """One market's candles, served by close time, then in the order of the symbols.
 
+    `rate` tells the funding rate of a symbol that is settled at a stamp (UTC ms).
+
     `speed` is market time over wall time, 0 is as fast as it goes. With `live` no bar is
     shown before the wall clock has reached its close, whatever the speed.
     """
@@ -48,10 +51,12 @@ class Tape:
         interval: int,
         speed: float,
         clock: Clock,
+        rate: Callable[[str, int], Decimal] = lambda symbol, ts: Decimal(0),
         *,
         live: bool = False,
     ) -> None:
         self._bars = bars
+        self._rate = rate
         self._interval = interval
         self._clock = clock
         self._live = live
@@ -89,8 +94,13 @@ class Tape:
 
     def _feed(self, symbol: str, start: int) -> Iterator[CandleClosed]:
         interval = self._interval
+        settled, funding = -1, 0.0
         for candle in self._bars[symbol].since(start):
-            yield CandleClosed(symbol, candle, candle.ts + interval)
+            closed_at = candle.ts + interval
+            if closed_at - settled >= FUNDING_EVERY_MS or settled < 0:
+                settled = settled_before(closed_at)
+                funding = float(self._rate(symbol, settled))
+            yield CandleClosed(symbol, candle, closed_at, funding=funding)
 
     async def next(self, limit: int) -> list[CandleClosed]:
         """Wait until a candle is due, return up to `limit` of those due; [] at the end.

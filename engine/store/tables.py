@@ -35,9 +35,10 @@ from engine.mail import Chat, ChatKind
 from engine.order import ExecType, Fill, Order, OrderStatus, OrderType, Reason, Side
 from engine.people import Identity, Origin, Person, Role
 from engine.position import Position, Trade
-from engine.proposal import Proposal, ProposalKind, ProposalState, Tier, Vote
+from engine.proposal import Proposal, ProposalKind, ProposalState, Vote
 from engine.schedule import Schedule
 from engine.signal import Action, Decision
+from engine.tunable import Tier
 
 
 class DecimalText(TypeDecorator[Decimal]):
@@ -206,6 +207,8 @@ orders = Table(
     _optional("take_profit", DecimalText),
     _optional("trailing_stop", DecimalText),
     _optional("trailing_activation", DecimalText),
+    _optional("break_even_trigger", DecimalText),
+    _optional("break_even_stop", DecimalText),
     _optional("reject_reason", Text),
     PrimaryKeyConstraint("account", "order_link_id"),
     Index("ix_orders_created_at", "created_at"),
@@ -315,6 +318,7 @@ signals = Table(
     _column("gate", Text),
     _column("detail", Text),
     _optional("order_link_id", Word),
+    _column("confidence", Double),
     PrimaryKeyConstraint("account", "decision_id"),
     Index("ix_signals_ts", "ts"),
     Index("ix_signals_account", "account", "ts"),

@@ -19,10 +19,11 @@ from engine.order import ExecType, Fill, Order, OrderStatus, OrderType, Reason, 
 from engine.people import Identity, Person, Role
 from engine.ports import Commit, JournalRow, StateRow, Store
 from engine.position import Position, Trade
-from engine.proposal import Proposal, ProposalKind, ProposalState, Tier, Vote
+from engine.proposal import Proposal, ProposalKind, ProposalState, Vote
 from engine.schedule import Schedule
 from engine.signal import Action, Decision
 from engine.store.tables import FACTS, notices
+from engine.tunable import Tier
 from tests.contract.conftest import Opened
 
 ACCOUNT = "paper-sim42-shortseller_001"
@@ -54,6 +55,8 @@ def order(number: int = 1, **changes: Any) -> Order:
         created_at=TS + number,
         updated_at=TS + number,
         stop_loss=Decimal("70000.5"),
+        break_even_trigger=Decimal("64000.5"),
+        break_even_stop=Decimal("64967.5"),
     )
     return replace(made, **changes)
 
@@ -148,6 +151,7 @@ def decision(number: int = 1, **changes: Any) -> Decision:
         gate="spread",
         detail="12 ticks > 5",
         order_link_id=None,
+        confidence=0.1 + 0.7,
     )
     return replace(made, **changes)
 

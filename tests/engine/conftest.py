@@ -4,7 +4,7 @@ import csv
 import gzip
 import os
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from functools import cache
@@ -29,9 +29,11 @@ from engine.order import (
     client_order_id,
     order_link_id,
 )
+from engine.risk import EntryRequest
 from engine.strategies.exits import Exits
 from engine.strategies.kernel import EMA_CROSS, MA_EXIT, NOTHING, Signal, Strategy
 from engine.strategies.sizing import Sizing
+from engine.tunable import Parameter, Tier, Unit
 
 # 2025-01-01 00:00 UTC, a settlement stamp.
 T0 = 1_735_689_600_000
@@ -178,18 +180,21 @@ HOUR_COOLDOWN = NO_EXITS._replace(cooldown_ms=HOUR_MS)
 
 
 class PuppetParams(NamedTuple):
-    warm_up: float
+    warm_up: float = 0.0
 
 
 class PuppetState(NamedTuple):
     bars: float = 0.0
 
 
-_WISHES = {
-    SELL_NOW: Signal(-1.0, 0.0, EMA_CROSS),
-    BUY_NOW: Signal(1.0, 0.0, EMA_CROSS),
-    LEAVE_NOW: Signal(0.0, 1.0, MA_EXIT),
+Wishes = Mapping[float, Signal]
+
+WISHES: Wishes = {
+    SELL_NOW: Signal(-1.0, 0.0, 0.0, EMA_CROSS),
+    BUY_NOW: Signal(1.0, 0.0, 0.0, EMA_CROSS),
+    LEAVE_NOW: Signal(0.0, 1.0, 1.0, MA_EXIT),
 }
+WARM_UP = Parameter("warm_up", 0, 0, 1000, 1, Unit.BARS, Tier.YELLOW, "bars it wants to see first")
 
 
 def puppet(
@@ -197,25 +202,27 @@ def puppet(
     sizing: Sizing = USUAL_SIZING,
     warm_up: int = 0,
     timeframe: int = BAR,
+    wishes: Wishes = WISHES,
+    **changes: object,
 ) -> Strategy:
     """A strategy whose signals are written into the candles: scenarios become lists."""
-    return Strategy(
+    made = Strategy(
         name="puppet",
         summary="does what the candle says",
         timeframe=timeframe,
-        bars=warm_up,
         params=PuppetParams(warm_up),
-        state=PuppetState,
-        start=lambda: (PuppetState(), array("d")),
+        parameters=(WARM_UP,),
+        bars=lambda params: int(params.warm_up),
+        start=lambda params: (PuppetState(), array("d")),
         step=lambda params, state, window, bar: (
             PuppetState(state.bars + 1.0),
-            _WISHES.get(bar.volume, NOTHING),
+            wishes.get(bar.volume, NOTHING),
         ),
-        ready=lambda params, state: state.bars > params.warm_up,
         explain=lambda params, state, bar: [],
         exits={"*": exits},
         sizing=sizing,
     )
+    return replace(made, **changes)
 
 
 def bot(
@@ -225,6 +232,29 @@ def bot(
     capital: str = "10000",
 ) -> Bot:
     return Bot(bot_id, strategy or puppet(), symbols, f"paper-test-{bot_id}", D(capital))
+
+
+# -- an entry that every gate lets pass -------------------------------------------------
+
+# 5 % of 10,000 at ten times, at a price of 100: 50 coins for 500 of margin.
+GOOD = EntryRequest(
+    ts=T0,
+    price=100.0,
+    instrument=instrument(),
+    sizing=USUAL_SIZING,
+    equity=D(10_000),
+    free_margin=D(10_000),
+    halted="",
+    paused=False,
+    bars=601,
+    bars_needed=601,
+    late=False,
+    cooldown_until=0,
+    holding=D(0),
+    order_open=False,
+    side=SELL,
+    confidence=0.8,
+)
 
 
 # -- real candles ------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from engine import deciding, tiers
 from engine.effect import Done, NotDone, NoticeKind, Proposed, Record, Submit
 from engine.errors import Refused, Unreachable
 from engine.event import (
+    AddBot,
     AddSchedule,
     ClosePosition,
     ConfirmEnrollment,
@@ -29,9 +30,13 @@ from engine.event import (
     OpenSession,
     PauseBot,
     PlaceOrder,
+    RemoveBot,
     ResumeBot,
     ResumeDesk,
     SetRole,
+    SetSides,
+    TurnOff,
+    TurnOn,
     UnlockPerson,
     UseLinkCode,
 )
@@ -42,12 +47,12 @@ from engine.proposal import (
     EXPIRES_AFTER_MS,
     ProposalKind,
     ProposalState,
-    Tier,
     Vote,
     Way,
     digest,
     shown_of,
 )
+from engine.tunable import Tier
 from tests.askers import OPERATING, asking, person, user_id
 from tests.clock import turn
 from tests.engine.conftest import BOT, BTC, BUY, T0, D, bot, execution, instrument
@@ -104,9 +109,11 @@ def status(desk: Office) -> str:
 # -- tiers -------------------------------------------------------------------------------
 
 TIERS = {
-    Tier.YELLOW: {ResumeBot, PlaceOrder, ClosePosition, UnlockPerson},
+    Tier.YELLOW: {
+        ResumeBot, AddBot, RemoveBot, TurnOn, SetSides, PlaceOrder, ClosePosition, UnlockPerson,
+    },
     Tier.RED: {ResumeDesk, SetRole, EndEnrollment},
-}
+}  # fmt: skip
 
 
 def test_every_instruction_has_a_rule():
@@ -121,7 +128,7 @@ def test_what_takes_a_human_is_what_the_design_names(kind):
 
 def test_what_reduces_risk_stands_under_no_lock():
     always = {kind for kind, rule in tiers.RULES.items() if rule.reduces_risk}
-    assert always == {PauseBot, HaltDesk}
+    assert always == {PauseBot, HaltDesk, TurnOff}
 
 
 def test_what_is_red_takes_an_admin_to_decide():

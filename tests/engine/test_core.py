@@ -4,6 +4,7 @@ import re
 from collections.abc import Coroutine
 from dataclasses import replace
 from decimal import Decimal
+from itertools import product
 from random import Random
 from typing import TypeVar
 
@@ -50,7 +51,7 @@ from engine.event import (
 from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
 from engine.instrument import MAJORS
 from engine.ledger import EquityPoint, Funding, fold
-from engine.order import ExecType, Fill, Order, OrderStatus, Reason, Side, decode_link_id
+from engine.order import ExecType, Fill, Order, OrderStatus, Reason, decode_link_id
 from engine.people import human
 from engine.ports import StateRow
 from engine.position import Position, Trade
@@ -58,6 +59,7 @@ from engine.proposal import Way
 from engine.signal import Action, Decision
 from engine.strategies import shortseller
 from engine.strategies.exits import Exits
+from engine.strategies.pipeline import OPEN
 from engine.strategies.sizing import Sizing
 from tests.askers import OPERATING, POLICY
 from tests.engine.conftest import (
@@ -74,6 +76,7 @@ from tests.engine.conftest import (
     SELL,
     SELL_NOW,
     T0,
+    USUAL_SIZING,
     D,
     bar,
     bot,
@@ -82,43 +85,12 @@ from tests.engine.conftest import (
     instrument,
     puppet,
 )
+from tests.engine.cores import ETH, candle, core, entered, held, memory, of, restarted, rows
 
 T = TypeVar("T")
 
-ETH = "ETHUSDT"
 OTHER = "other_bot"
 RATE = D("0.0001")
-
-
-def core(*bots, interval: int = BAR, **rules) -> Core:
-    bots = bots or (bot(),)
-    instruments = {symbol: instrument(symbol, **rules) for b in bots for symbol in b.symbols}
-    return Core(bots, instruments, interval, "paper", "test", POLICY)
-
-
-def of(kind: type, effects: list[Effect]) -> list:
-    """The facts of a kind that are to be stored, or the effects of a kind."""
-    facts = [effect.fact for effect in effects if isinstance(effect, Record | Sample)]
-    return [item for item in [*facts, *effects] if isinstance(item, kind)]
-
-
-def candle(desk: Core, index: int, price: float = 100, wish: float = 0, symbol: str = BTC):
-    return desk.step(closed(bar(index, price, volume=wish), symbol))
-
-
-def entered(desk: Core, index: int = 0, price: float = 100, side: Side = SELL) -> Order:
-    """Let the desk enter on bar `index` and fill its order at the price of the close."""
-    wish = SELL_NOW if side is SELL else BUY_NOW
-    [submit] = of(Submit, candle(desk, index, price, wish))
-    placed = submit.order
-    ts = T0 + (index + 1) * BAR
-    desk.step(OrderAccepted(ACCOUNT, placed.order_link_id, "P1", ts))
-    desk.step(Executed(execution(placed, price=str(price), ts=ts)))
-    return placed
-
-
-def held(desk: Core) -> dict[str, Decimal]:
-    return {view.position.symbol: view.position.quantity for view in desk.view().positions}
 
 
 # -- a signal becomes an order -----------------------------------------------------------
@@ -827,20 +799,6 @@ def test_a_longer_bar_begun_before_a_restart_is_finished_after_it():
 # -- memory ------------------------------------------------------------------------------
 
 
-def rows(desk: Core) -> dict[str, StateRow]:
-    return {row.key: row for row in desk.dirty_states()}
-
-
-def memory(desk: Core) -> object:
-    """All that can be seen of a core, and all that it would store."""
-    return repr((desk.view(), desk.accounts(), desk.unfinished(), desk.cursors))
-
-
-def restarted(desk: Core, fresh: Core) -> Core:
-    fresh.restore(rows(desk), [])
-    return fresh
-
-
 def at_once(coroutine: Coroutine[None, None, T]) -> T:
     """The result of a coroutine that waits for nothing."""
     try:
@@ -908,16 +866,18 @@ def lively_bots():
     ]
 
 
-def crashing(bots, candles: list[Candle], every: int) -> tuple[list[Effect], Bench]:
+def crashing(
+    bots, candles: list[Candle], every: int, symbols: tuple[str, ...] = (BTC,)
+) -> tuple[list[Effect], Bench]:
     """All effects of a desk that is thrown away and restored after every so many candles."""
-    bench, effects, fills = Bench(bots), [], []
-    for number, candle_ in enumerate(candles, start=1):
-        found = bench.take(candle_)
+    bench, effects, fills = Bench(bots, symbols), [], []
+    for number, (candle_, symbol) in enumerate(product(candles, symbols), start=1):
+        found = bench.take(candle_, symbol)
         effects += found
         fills += of(Fill, found)
         bench.store()
         if every and number % every == 0:
-            bench = Bench(bots, rows=bench.rows, fills=fills)
+            bench = Bench(bots, symbols, rows=bench.rows, fills=fills)
     return effects, bench
 
 
@@ -933,6 +893,29 @@ def test_a_desk_restored_after_every_few_candles_goes_on_the_same(every):
         Reason.TAKE_PROFIT,
         Reason.MA_EXIT,
     }
+
+
+SAFE = LIVELY._replace(break_even=0.004, break_even_buffer=0.001, losing_age_ms=2 * HOUR_MS)
+PICKY = OPEN._replace(flips=3, confirmed=1)
+
+
+def slotted_bots():
+    """One with a slot for two symbols, and longer bars in the view of its own."""
+    sizing = USUAL_SIZING._replace(slots=1, free_at_break_even=1)
+    strategy = puppet(SAFE, sizing, timeframe=BAR, higher=3 * BAR, pipeline=PICKY)
+    return [bot(strategy, symbols=(BTC, ETH))]
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_desk_with_few_slots_goes_on_the_same_also_when_cut_between_two_symbols(every):
+    candles = wandering(600)
+    whole, bench = crashing(slotted_bots(), candles, 0, (BTC, ETH))
+    cut, restored = crashing(slotted_bots(), candles, every, (BTC, ETH))
+    assert cut == whole
+    assert memory(restored.core) == memory(bench.core)
+    gates = {decision.gate for decision in of(Decision, whole)}
+    assert gates >= {"", "free slot", "confirmed", "calm market", "one position a symbol"}
+    assert {trade.symbol for trade in of(Trade, whole)} == {BTC, ETH}
 
 
 def test_the_short_seller_over_real_candles_goes_on_the_same_wherever_it_was_cut(recorded):

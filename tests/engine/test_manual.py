@@ -39,9 +39,10 @@ from engine.ledger import Funding, fold
 from engine.mail import Address
 from engine.order import Fill, Order, OrderType, Reason
 from engine.position import Trade
-from engine.proposal import Proposal, ProposalKind, ProposalState, Ticket, Tier, shown_of
+from engine.proposal import Proposal, ProposalKind, ProposalState, Ticket, shown_of
 from engine.signal import Action, Decision
 from engine.strategies.exits import Exits
+from engine.tunable import Tier
 from tests.askers import OPERATING, asking
 from tests.engine.conftest import (
     ACCOUNT,

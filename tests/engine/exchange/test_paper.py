@@ -1,5 +1,6 @@
 """The paper exchange, against lists made by hand: bars and orders in, answers out."""
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from random import Random
@@ -306,6 +307,112 @@ def test_the_rest_of_an_order_is_protected_when_its_first_part_was_stopped_out()
             break
     play(paper, bar(2, 100))
     assert paper.state.protections[BTC].stop == 95
+
+
+# -- break-even --------------------------------------------------------------------------
+
+EVEN = {"stop_loss": 95, "break_even_trigger": 104, "break_even_stop": 101}
+
+
+def test_the_stop_stands_beyond_the_entry_once_the_price_came_so_far():
+    paper = book()
+    play(paper, *opened(**EVEN), bar(2, 100, high=103))
+    assert paper.state.protections[BTC].stop == 95
+    answers = play(paper, bar(3, 103, high=104), bar(4, 103, high=110, low=102))
+    assert answers == [StopMoved(ACCOUNT, BTC, D(101), at(4))]
+    answers = play(paper, bar(5, 102, low=100))
+    assert told(answers) == [(6, SELL, D(1), D(101), D("0.101"), Reason.STOP_LOSS)]
+
+
+def test_a_short_breaks_even_from_above():
+    short = opened(SELL, stop_loss=105, break_even_trigger=96, break_even_stop=99)
+    answers = play(book(), *short, bar(2, 100, low=96, close=97), bar(3, 97, high=100))
+    assert told(answers)[1:] == [(4, BUY, D(1), D(99), D("0.099"), Reason.STOP_LOSS)]
+
+
+def test_a_position_without_a_stop_gets_one_at_break_even():
+    even = {name: level for name, level in EVEN.items() if name != "stop_loss"}
+    answers = play(book(), *opened(**even), bar(2, 103, high=104), bar(3, 103, low=50))
+    assert told(answers)[1:] == [(4, SELL, D(1), D(101), D("0.101"), Reason.STOP_LOSS)]
+
+
+def test_break_even_is_met_in_its_own_bar_where_the_close_proves_it():
+    proven = play(book(), *opened(**EVEN), bar(2, 100, high=104, close=100))
+    assert told(proven)[1:] == [(3, SELL, D(1), D(101), D("0.101"), Reason.STOP_LOSS)]
+    unproven = play(book(), *opened(**EVEN), bar(2, 100, high=104, low=100, close=103))
+    assert len(executions(unproven)) == 1
+
+
+def test_a_stop_may_trail_on_from_break_even():
+    paper = book()
+    trailing = EVEN | {"trailing_stop": 3, "trailing_activation": 106}
+    play(paper, *opened(**trailing), bar(2, 103, high=104))
+    play(paper, bar(3, 104, high=108, close=107))
+    assert paper.state.protections[BTC].stop == 105
+    answers = play(paper, bar(4, 106, low=104))
+    assert told(answers) == [(5, SELL, D(1), D(105), D("0.105"), Reason.TRAILING_STOP)]
+
+
+def test_a_trail_behind_break_even_changes_neither_the_stop_nor_its_name():
+    trailing = EVEN | {"trailing_stop": 8, "trailing_activation": 104}
+    answers = play(
+        book(), *opened(**trailing), bar(2, 103, high=105, close=104), bar(3, 103, low=99)
+    )
+    assert told(answers)[1:] == [(4, SELL, D(1), D(101), D("0.101"), Reason.STOP_LOSS)]
+
+
+def test_break_even_is_reached_by_prices_too():
+    paper = book()
+    answers = play(paper, *opened(**EVEN), tick(2.1, 104), tick(2.2, 101))
+    assert told(answers)[1:] == [
+        (pytest.approx(2.2), SELL, D(1), D(101), D("0.101"), Reason.STOP_LOSS)
+    ]
+
+
+def test_a_protection_of_the_release_before_breaks_even_never():
+    paper, old = book(), book()
+    play(old, *opened(**TRAIL))
+    state = json.loads(old.dump().body)
+    for name in ("break_even", "break_even_stop"):
+        del state["protections"][BTC][name]
+    paper.load(json.dumps(state))
+    assert paper.state.protections == old.state.protections
+
+
+# -- fixed slippage ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("side", "price"), [(BUY, 1002), (SELL, 998)])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_fixed_slippage_goes_against_every_order_that_takes(side, price, seed):
+    paper = book(replace(FREE, slippage=0.002, seed=seed))
+    [found] = executions(play(paper, bar(0, 1000), order(side, "1", ts=at(1)), bar(1, 1000)))
+    assert found.price == price
+
+
+def test_a_fixed_slippage_goes_against_stops_and_targets_but_no_resting_limit():
+    slippery = replace(FREE, slippage=0.01)
+    [_, stopped] = executions(play(book(slippery), *opened(stop_loss=950, entry=1000), bar(2, 940)))
+    assert stopped.price == D(930)
+    [_, met] = executions(
+        play(book(slippery), *opened(take_profit=1100, entry=1000), bar(2, 1000, high=1100))
+    )
+    assert met.price == D(1089)
+    [rested] = executions(play(book(slippery), bar(0, 100), limit(BUY, 98), bar(1, 100, low=97)))
+    assert (rested.price, rested.is_maker) == (D(98), True)
+
+
+def test_a_draw_comes_on_top_of_the_fixed_slippage():
+    both = replace(FREE, slippage=0.01, slippage_max=0.005)
+    prices = {
+        executions(
+            play(book(replace(both, seed=seed)), bar(0, 1000), order(BUY, ts=at(1)), bar(1, 1000))
+        )[0].price
+        for seed in range(20)
+    }
+    assert min(prices) >= 1010
+    assert max(prices) <= 1015
+    assert len(prices) > 2
 
 
 # -- resting orders ----------------------------------------------------------------------
@@ -750,6 +857,8 @@ def random_order(random: Random, sequence: int, last: Candle) -> Order:
         take_profit=D(round(price * (1 + side.sign * 0.02))),
         trailing_stop=D(200),
         trailing_activation=D(round(price * (1 + side.sign * 0.005))),
+        break_even_trigger=D(round(price * (1 + side.sign * 0.003))),
+        break_even_stop=D(round(price)),
     )
 
 

@@ -16,7 +16,9 @@ from bot.app import open_app
 from bot.settings import Settings
 from engine.audit import Act, Chain, head_of
 from engine.errors import BadSettings, Broken, Refused
+from engine.order import Order
 from engine.people import Identity, Person, Role
+from engine.signal import Decision
 from engine.store.database import Database, open_database
 from engine.store.migrations import HEAD, bring_to_head, config_for, migrate, revision_of
 from engine.store.sql import open_store
@@ -129,6 +131,37 @@ async def test_after_an_upgrade_who_is_in_the_settings_is_somebody_and_nobody_el
         ("telegram", "8", ""),
     }
     assert last is not None and last.seq > 2
+
+
+FOURTH_STEP = (
+    "INSERT INTO signals (decision_id, account, bot_id, symbol, ts, action, side, reason, price,"
+    " approved, gate, detail, order_link_id) VALUES (1, 'a', 'b', 'BTCUSDT', 1, 'entry', 'Sell',"
+    " 'ema_cross', 100.5, true, '', '', NULL)",
+    "INSERT INTO orders (account, order_link_id, client_order_id, bot_id, symbol, side, order_type,"
+    " quantity, leverage, reason, created_at, updated_at, status, filled_quantity, reduce_only)"
+    " VALUES ('a', 'l', 'c', 'b', 'BTCUSDT', 'Sell', 'Market', '1', 10, 'ema_cross', 1, 1,"
+    " 'Filled', '1', false)",
+)
+
+
+def fill_fourth_step(connection: Connection) -> None:
+    """What a desk of the fourth step left: a decision and its order."""
+    command.upgrade(config_for(connection), "0004")
+    for statement in FOURTH_STEP:
+        connection.execute(text(statement))
+
+
+async def test_after_an_upgrade_old_decisions_were_sure_and_old_orders_break_even_never(
+    database: Database, url: str
+) -> None:
+    await database.write(fill_fourth_step)
+    await migrate(url)
+    store = await open_store(url)
+    [decision], [order] = await store.recent(Decision), await store.recent(Order)
+    await store.close()
+    assert (decision.confidence, decision.price, decision.order_link_id) == (1.0, 100.5, None)
+    assert (order.break_even_trigger, order.break_even_stop) == (None, None)
+    assert order.quantity == 1
 
 
 async def test_an_audit_that_was_cut_keeps_the_table_that_verifies_it(database: Database) -> None:
