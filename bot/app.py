@@ -3,9 +3,10 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -14,11 +15,13 @@ import structlog
 
 from bot import console
 from bot.anchors import Anchors
+from bot.backtests import LIMIT_S, Backtests, Grounds
 from bot.chats import Chats, open_chats
 from bot.clock import SystemClock
 from bot.door import Door
 from bot.feed_watch import watch_feed
 from bot.first_run import HISTORY_MS, History
+from bot.following import ConsoleLines
 from bot.outbox import Outbox
 from bot.people import People, open_people, perhaps_one, too_few_admins
 from bot.render import Drawn, Picture, draw_charts, draw_picture
@@ -26,26 +29,28 @@ from bot.settings import DEMO_SEED, Settings, effective, prepare_folder, secret_
 from bot.tour import greeting
 from bot.version import VERSION
 from bot.workers import Workers
-from engine.bot import Bot
-from engine.candle import DAY_MS, MINUTE_MS, timeframe_name
+from engine.bot import Bot, BotPlan
+from engine.candle import DAY_MS, MINUTE_MS
 from engine.core import Core
 from engine.desk import Desk
 from engine.effect import Notice, NoticeKind
-from engine.errors import LostLock
+from engine.errors import BadInput, BadSettings, LostLock
 from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
 from engine.keys import derive
 from engine.mail import Address
 from engine.market.bybit import BybitMarket, open_bybit
+from engine.market.holdings import holdings
 from engine.market.replay import open_replay
 from engine.market.simulated import SimulatedMarket
-from engine.memory import Policy
+from engine.memory import Policy, added_bots
 from engine.pace import Paces
+from engine.plans import candles_needed, made, strategy_of, unfit
 from engine.ports import Clock, Commit, Market, StateRow, Store
 from engine.position import Position
 from engine.runtime import Runtime
 from engine.store.lock import DeskLock, Lock, PostgresLock
 from engine.store.sql import open_store
-from engine.strategies import STRATEGIES
+from engine.strategies.kernel import Strategy
 from engine.view import CoreView
 from handlers.dispatch import RATES
 from handlers.notices import notice_reply
@@ -78,6 +83,7 @@ class App:
     chats: Chats
     anchors: Anchors
     workers: Workers
+    backtests: Backtests
     history: History | None
     locks: tuple[Lock, ...]
 
@@ -90,6 +96,7 @@ class App:
             asyncio.create_task(self.chats.run(), name="chats"),
             asyncio.create_task(self.anchors.run(), name="anchors"),
             asyncio.create_task(self._watch_locks(), name="locks"),
+            asyncio.create_task(self.backtests.run(), name="backtests"),
         ]
         if isinstance(self.desk.market, BybitMarket):
             surfaces.append(asyncio.create_task(self.desk.market.run(), name="market"))
@@ -160,8 +167,9 @@ async def open_app(
         market = await _market(settings, store, epoch, clock)
         if isinstance(market, BybitMarket):
             stack.callback(market.close)
-        bots, left_out = fit_bots(settings, market)
-        remarks = [*market.remarks(), *left_out]
+        plans = planned(settings, added_bots(await store.states(), _books(settings, market)))
+        bots, left_out = fit_bots(settings, market, plans)
+        remarks = [*market.remarks(), *left_out, *settings.own.remarks]
         runtime = _runtime(settings, bots, market, store, clock)
         await runtime.start(epoch, remarks, halts=[*filter(None, [_latch(settings)])])
         remarks += _without_effect(bots, runtime.view(), market, runtime.strays())
@@ -172,6 +180,10 @@ async def open_app(
             log.warning("note", text=remark)
         workers = Workers(clock)
         stack.push_async_callback(workers.close)
+        heavy = Workers(clock, limit_s=LIMIT_S)
+        stack.push_async_callback(heavy.close)
+        grounds = Grounds(settings.data_dir, market, settings.bybit_rest_base, settings.own.sources)
+        backtests = Backtests(grounds, clock, heavy, workers)
         desk = Desk(
             mode=settings.mode,
             version=VERSION,
@@ -182,9 +194,12 @@ async def open_app(
             clock=clock,
             settings=effective(settings, market.label),
             rates=Paces(clock, RATES),
+            studies=backtests,
+            holdings=partial(holdings, settings.data_dir),
+            strategies=settings.strategies,
             remarks=tuple(remarks),
         )
-        yield _assembled(settings, desk, people, workers, locks, on_progress)
+        yield _assembled(settings, desk, people, workers, backtests, locks, on_progress)
 
 
 def _assembled(
@@ -192,6 +207,7 @@ def _assembled(
     desk: Desk,
     people: People,
     workers: Workers,
+    backtests: Backtests,
     locks: list[Lock],
     on_progress: Callable[[float], None],
 ) -> App:
@@ -215,6 +231,8 @@ def _assembled(
     )
     chats = open_chats(settings, desk, people, draw)
     runtime.listen(chats.on_commit)
+    backtests.listen(chats.following.on_change)
+    backtests.listen(ConsoleLines(door.broadcast).on_change)
 
     def is_news(notice: Notice) -> bool:
         # A replay at full speed makes thousands of fills a minute, which nobody can read.
@@ -232,7 +250,7 @@ def _assembled(
     outbox = Outbox(desk.store, desk.clock, tell, audience, lambda: desk.badge, chats.courier.wake)
     runtime.listen(outbox.on_commit)
     anchors = Anchors(desk, secret_key(settings))
-    return App(desk, door, outbox, chats, anchors, workers, history, tuple(locks))
+    return App(desk, door, outbox, chats, anchors, workers, backtests, history, tuple(locks))
 
 
 def _history(
@@ -307,15 +325,27 @@ def _runtime(
 ) -> Runtime:
     instruments = {symbol: market.instrument(symbol) for symbol in market.symbols}
     paper = PaperSettings(**settings.paper.model_dump())
-    books = [
-        PaperBook(bot.account, bot.capital, paper, instruments, market.funding_rate) for bot in bots
-    ]
+
+    def new_book(account: str, deposit: Decimal) -> PaperBook:
+        return PaperBook(account, deposit, paper, instruments, market.funding_rate)
+
     return Runtime(
         core=Core(
-            bots, instruments, market.interval, settings.mode, market.name, _policy(settings)
+            bots,
+            instruments,
+            market.interval,
+            settings.mode,
+            market.name,
+            _policy(settings),
+            settings.strategies,
+            forgiving=True,
         ),
         store=store,
-        exchange=PaperExchange(books, {bot.account: bot.symbols for bot in bots}),
+        exchange=PaperExchange(
+            [new_book(bot.account, bot.capital) for bot in bots],
+            {bot.account: bot.symbols for bot in bots},
+            new_book,
+        ),
         market=market,
         clock=clock,
         audit_key=secret_key(settings),
@@ -357,29 +387,52 @@ async def _market(settings: Settings, store: Store, epoch: int, clock: Clock) ->
     if kind == "replay":
         return open_replay(rest, settings.speed, clock)
     if kind == "bybit":
+        added = added_bots(await store.states(), f"{settings.mode}-{kind}")
+        plans = planned(settings, added).values()
         return await open_bybit(
             settings.bybit_rest_base,
             settings.bybit_ws_base,
-            _symbols(settings),
+            _symbols(plans),
             LIVE_INTERVAL,
             clock,
             Random(),
-            warmup_bars=_warmup_bars(settings),
+            warmup_bars=_warmup_bars(plans, settings.strategies),
         )
     seed = int(rest) if kind == "simulated" else DEMO_SEED
     anchor = await _anchor(store, epoch, seed, clock.now())
     return SimulatedMarket(seed, anchor, settings.speed, clock)
 
 
-def _symbols(settings: Settings) -> list[str]:
+def _books(settings: Settings, market: Market) -> str:
+    """What the accounts on this market begin with."""
+    return f"{settings.mode}-{market.name}"
+
+
+def planned(settings: Settings, added: Mapping[str, BotPlan]) -> dict[str, BotPlan]:
+    """The bots of the settings and those that people added, by id.
+
+    Raises BadSettings for an id that is both: its books would be two bots'.
+    """
+    own = {bot.id: bot.plan(settings.strategies) for bot in settings.bots}
+    for bot_id in own:
+        if bot_id in added:
+            raise BadSettings(
+                f"bots {bot_id} id: a bot of that id was added from chat. Allowed: another id, or "
+                f"/bot remove {bot_id} before."
+            )
+    return own | dict(added)
+
+
+def _symbols(plans: Iterable[BotPlan]) -> list[str]:
     """Every symbol that a bot trades, once."""
-    return list(dict.fromkeys(symbol for bot in settings.bots for symbol in bot.symbols))
+    return list(dict.fromkeys(symbol for plan in plans for symbol in plan.symbols))
 
 
-def _warmup_bars(settings: Settings) -> int:
+def _warmup_bars(plans: Iterable[BotPlan], known: Mapping[str, Strategy]) -> int:
     """How many live candles the slowest strategy needs before it may trade."""
-    needed = (STRATEGIES[bot.strategy] for bot in settings.bots)
-    return max(each.bars * each.timeframe // LIVE_INTERVAL for each in needed) + WARMUP_SPARE
+    strategies = [strategy_of(plan, known) for plan in plans if plan.strategy in known]
+    slowest = max((candles_needed(each, LIVE_INTERVAL) for each in strategies), default=0)
+    return slowest + WARMUP_SPARE
 
 
 async def _anchor(store: Store, epoch: int, seed: int, now: int) -> int:
@@ -393,25 +446,28 @@ async def _anchor(store: Store, epoch: int, seed: int, now: int) -> int:
     return int(row.body)
 
 
-def fit_bots(settings: Settings, market: Market) -> tuple[list[Bot], list[str]]:
+def fit_bots(
+    settings: Settings, market: Market, plans: Mapping[str, BotPlan]
+) -> tuple[list[Bot], list[str]]:
     """The bots that this market can carry, and what was left out, in sentences."""
     bots: list[Bot] = []
     remarks: list[str] = []
-    for wanted in settings.bots:
-        strategy = STRATEGIES[wanted.strategy]
-        symbols = tuple(symbol for symbol in wanted.symbols if symbol in market.symbols)
-        missing = [symbol for symbol in wanted.symbols if symbol not in market.symbols]
-        if strategy.timeframe % market.interval:
-            remarks.append(
-                f"{wanted.id} needs candles of {timeframe_name(strategy.timeframe)}, this market "
-                f"has {timeframe_name(market.interval)}: the bot does not trade here."
-            )
+    for bot_id, plan in plans.items():
+        traded = tuple(symbol for symbol in plan.symbols if symbol in market.symbols)
+        missing = [symbol for symbol in plan.symbols if symbol not in market.symbols]
+        here = replace(plan, symbols=traded)
+        try:
+            bot = made(bot_id, here, settings.strategies, _books(settings, market))
+        except BadInput as error:
+            remarks.append(f"{bot_id} does not trade, its books stay as they are: {error}")
+            continue
+        if refusal := unfit(bot.strategy, market.interval):
+            remarks.append(f"{bot_id}: {refusal} The bot does not trade here.")
             continue
         if missing:
-            remarks.append(f"{wanted.id}: this market has no {', '.join(missing)}; left out.")
-        if symbols:
-            account = f"{settings.mode}-{market.name}-{wanted.id}"
-            bots.append(Bot(wanted.id, strategy, symbols, account, wanted.capital))
+            remarks.append(f"{bot_id}: this market has no {', '.join(missing)}; left out.")
+        if traded:
+            bots.append(bot)
     return bots, remarks
 
 

@@ -7,8 +7,10 @@ from functools import partial
 
 import structlog
 
+from bot.backtests import FOLDER
 from bot.courier import Courier
 from bot.enrollments import Enrollments
+from bot.following import Following
 from bot.gate import Gate
 from bot.inbox import Inbox
 from bot.offers import Offers
@@ -60,6 +62,7 @@ class Chats:
     courier: Courier
     scheduler: Scheduler
     enrollments: Enrollments
+    following: Following
 
     def on_commit(self, batch: Commit) -> None:
         self.courier.on_commit(batch)
@@ -103,6 +106,7 @@ class Chats:
                 tasks.create_task(self.scheduler.run(), name="schedules")
                 tasks.create_task(self._prune(), name="prune")
                 tasks.create_task(self.enrollments.run(), name="enrollments")
+                tasks.create_task(self.following.run(self.courier), name="following")
                 for surface in self.surfaces.values():
                     tasks.create_task(self._serve(surface), name=surface.name)
         finally:
@@ -238,10 +242,12 @@ def open_chats(settings: Settings, desk: Desk, people: People, draw: Draw) -> Ch
         if not people.audience([name]):
             log.warning("this platform has no admin: nobody there is admitted", surface=name)
     desk.links.update({name: surface.condition for name, surface in surfaces.items()})
-    courier = Courier(desk.store.mail, desk.clock, people, surfaces, lost, card)
+    hears = partial(may_hear, people, surfaces)
+    following = Following(settings.data_dir / FOLDER, desk, hears)
+    courier = Courier(desk.store.mail, desk.clock, people, surfaces, lost, card, following.posted)
     inbox = Inbox(desk, people, courier, surfaces, offers)
-    scheduler = Scheduler(desk, partial(may_hear, people, surfaces))
+    scheduler = Scheduler(desk, hears)
     enrollments = Enrollments(
         desk.store.mail, desk.clock, surfaces, desk.enrollment, courier.answer
     )
-    return Chats(desk, people, surfaces, inbox, courier, scheduler, enrollments)
+    return Chats(desk, people, surfaces, inbox, courier, scheduler, enrollments, following)

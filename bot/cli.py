@@ -8,6 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from bot.backtest_command import backtest
+from bot.data_commands import data
+from bot.sweep_command import sweep
 from bot.version import VERSION
 from engine.errors import BadInput, BadSettings, CountersignError
 
@@ -20,6 +23,9 @@ app = typer.Typer(
 
 audit = typer.Typer(help="Look after the record of what was done.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
+app.add_typer(data, name="data")
+app.command()(backtest)
+app.command()(sweep)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 

@@ -123,7 +123,7 @@ class Courier:
     """Delivers to the chats of all surfaces. `lost` is told of a chat that can't be reached.
 
     `card` makes the reply that is the card of a proposal, as it stands now; None where there is no
-    such proposal any more.
+    such proposal any more. `posted` is told of every letter that became a message, and its id.
     """
 
     def __init__(
@@ -134,7 +134,9 @@ class Courier:
         surfaces: Mapping[str, Surface],
         lost: Callable[[Address, str], Awaitable[None]],
         card: Callable[[int], Awaitable[Reply | None]],
+        posted: Callable[[Letter, Address, str], None] = lambda letter, address, message_id: None,
     ) -> None:
+        self._posted = posted
         self._mail = mail
         self._clock = clock
         self._people = people
@@ -179,6 +181,20 @@ class Courier:
             doubtful = isinstance(error, Unreachable) and not isinstance(error, NotSent)
             return await self._store(address, replace(letter, repeated=doubtful))
         return True
+
+    async def refresh(self, address: Address, message_id: str, letter: Letter) -> None:
+        """Put a letter in the place of a message of ours, if that can be now: it says how far
+        something is, and the next one will say more."""
+        if address.surface not in self._surfaces:
+            return
+        route = self._route(address.surface, address.chat_id)
+        if route.quiet_until > self._clock.monotonic():
+            return
+        try:
+            with self._in_all[address.surface].sending(), route.sending(Priority.ANSWER):
+                await self._renew(route, address, message_id, letter)
+        except (ChatGone, Undeliverable, Throttled, Unreachable) as error:
+            log.info("a message is not brought up to date", chat=address.chat_id, error=str(error))
 
     async def run(self) -> None:
         """Deliver for as long as the desk runs."""
@@ -320,7 +336,9 @@ class Courier:
         async def post(plain: bool) -> str:
             return await route.surface.send(address, letter, plain=plain, nonce=nonce)
 
-        return await self._try(route, address, post)
+        message_id = await self._try(route, address, post)
+        self._posted(letter, address, message_id)
+        return message_id
 
     async def _renew(
         self, route: _Route, address: Address, message_id: str, letter: Letter

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import structlog
 
-from bot.app import fit_bots, socket_path
+from bot.app import fit_bots, planned, socket_path
 from bot.clock import SystemClock
 from bot.door import reachable
 from bot.redact import Redactor
@@ -117,6 +117,8 @@ async def _findings(folder: Path) -> AsyncIterator[Finding]:
 
 async def _look_around(settings: Settings) -> AsyncIterator[Finding]:
     yield Finding("settings", "ok", f"mode {settings.mode}, {len(settings.bots)} bot(s)")
+    for finding in _own_strategies(settings):
+        yield finding
     yield _clock()
     yield _folder(settings)
     yield await _database(settings)
@@ -128,6 +130,20 @@ async def _look_around(settings: Settings) -> AsyncIterator[Finding]:
     yield await _lock(settings)
     async for finding in _chat(settings):
         yield finding
+
+
+def _own_strategies(settings: Settings) -> Iterator[Finding]:
+    """Each file of STRATEGIES_DIR: what is wrong with it, or whether its step compiles."""
+    own = settings.own
+    yield from (Finding("strategies", "wrong", fault) for fault in own.faults)
+    if own.sources:
+        # Numba takes 100 MB and half a second, for those who have a strategy of their own.
+        from engine.backtest.speed import compile_fault
+
+        for name, path in own.sources.items():
+            fault = compile_fault(own.strategies[name], path)
+            said = f"does not compile, so its backtests are slow ({fault})" if fault else "compiles"
+            yield Finding("strategies", "note" if fault else "ok", f"{name} of {path} {said}")
 
 
 def _clock() -> Finding:
@@ -188,7 +204,7 @@ def _market(settings: Settings) -> Finding:
         market = open_replay(rest, settings.speed, SystemClock())
     except CountersignError as error:
         return Finding("market", "wrong", str(error))
-    bots, left_out = fit_bots(settings, market)
+    bots, left_out = fit_bots(settings, market, planned(settings, {}))
     said = " ".join([f"{market.label}.", *market.remarks(), *left_out])
     return Finding("market", "ok" if bots else "wrong", said)
 

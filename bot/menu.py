@@ -18,8 +18,10 @@ CHAT_INPUT, SUBCOMMAND, STRING, INTEGER = 1, 1, 3, 4
 IN_GUILD, IN_PRIVATE = 0, 1
 INSTALLED_IN_GUILD = 0
 
-# `/audit` beside `/audit export`: Discord has no command that is a group as well.
+# `/audit` beside `/audit export`: Discord has no command that is a group as well. It is called by
+# what it does where `show` is another.
 PLAIN = "show"
+PLAIN_OF = {"backtest": "run"}
 
 
 def menu(role: Role) -> list[tuple[str, str]]:
@@ -41,7 +43,8 @@ def _about(name: str, members: list[Command]) -> str:
 def application_commands(desk: Desk) -> list[dict[str, Any]]:
     """Discord's application commands; a command of two words is a subcommand.
 
-    Beside those, the one that is their first word alone is the subcommand `PLAIN`.
+    Beside those, the one that is their first word alone is the subcommand `PLAIN`, or what
+    `PLAIN_OF` says.
     """
     groups = {command.name.split()[0] for command in COMMANDS if " " in command.name}
     made: dict[str, dict[str, Any]] = {}
@@ -54,7 +57,7 @@ def application_commands(desk: Desk) -> list[dict[str, Any]]:
         group["options"].append(
             {
                 "type": SUBCOMMAND,
-                "name": second or PLAIN,
+                "name": second or _plain(first),
                 "description": command.summary[:DISCORD_TEXT_MAX],
                 "options": _options(command, desk),
             }
@@ -66,7 +69,12 @@ def command_name(path: str) -> str:
     """The command that Discord knows by this path: `audit show` is `audit`."""
     first, _, second = path.partition(" ")
     names = {command.name for command in COMMANDS}
-    return first if second == PLAIN and first in names else path
+    return first if second == _plain(first) and first in names else path
+
+
+def _plain(first: str) -> str:
+    """What a command that is its group's first word is called among them."""
+    return PLAIN_OF.get(first, PLAIN)
 
 
 def _application_command(name: str, text: str, options: list[Any]) -> dict[str, Any]:
@@ -97,7 +105,7 @@ def _option(argument: Argument, desk: Desk) -> dict[str, Any]:
     elif argument.type.words:
         words = argument.type.words[:DISCORD_CHOICES_MAX]
         option["choices"] = [{"name": word, "value": word} for word in words]
-    elif argument.type.choices(desk):
+    elif argument.type.changing or argument.type.choices(desk):
         option["autocomplete"] = True
     return option
 

@@ -22,8 +22,9 @@ from engine.errors import Unreachable
 from engine.mail import Address, Offer
 from engine.people import Role
 from engine.ports import Clock, Mail
-from engine.proposal import Proposal, ProposalState, Tier
+from engine.proposal import Proposal, ProposalState
 from engine.tiers import decider
+from engine.tunable import Tier
 from handlers import COMMANDS
 from handlers.command import Kind, Principal, find
 from handlers.reply import Button

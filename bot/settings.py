@@ -18,6 +18,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -25,13 +26,16 @@ from pydantic import (
     model_validator,
 )
 
+from bot.own_strategies import OwnStrategies, load_own
 from bot.redact import HIDDEN, redact
-from engine.bot import BOT_ID
+from engine.bot import BOT_ID, BotPlan
+from engine.candle import timeframe_ms
 from engine.desk import Section
 from engine.errors import BadInput, BadSettings
 from engine.exchange.paper import PaperSettings
+from engine.market.holdings import KEEP_DAYS_MAX
 from engine.people import ACCOUNT_MAX, DESK_NAMES, parse_scope
-from engine.strategies import STRATEGIES
+from engine.strategies.kernel import Strategy
 
 DEMO_SEED = 42
 DEMO_SPEED = 60.0
@@ -40,7 +44,7 @@ TOML_NAME = "countersign.toml"
 # How long an approved RED waits where money is real, unless the settings say.
 LIVE_DELAY_S = 60
 # What only countersign.toml can hold.
-SECTIONS = ("bots", "people", "paper", "approvals")
+SECTIONS = ("bots", "people", "paper", "approvals", "data")
 SECRETS = ("secret_key", "database_url", "telegram_bot_token", "discord_bot_token")
 
 
@@ -71,17 +75,26 @@ def _is_account(text: str) -> bool:
     return _is_number(text) and not text.startswith("0")
 
 
+def _own_of(info: ValidationInfo) -> OwnStrategies:
+    """The strategies of the desk whose settings are looked at."""
+    own: OwnStrategies = (info.context or {}).get("own", OwnStrategies())
+    return own
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class BotSettings(_Section):
-    """One bot. `capital` is its paper deposit in USDT."""
+    """One bot. `capital` is its paper deposit in USDT, `timeframe` such as `1h` (empty: the
+    strategy's own), `params` are values of its strategy's parameters."""
 
     id: str
     strategy: str
     symbols: tuple[str, ...]
     capital: Decimal = Field(default=Decimal(10_000), ge=1, le=Decimal(10) ** 12)
+    timeframe: str = ""
+    params: dict[str, str] = {}
 
     @field_validator("id")
     @classmethod
@@ -100,10 +113,44 @@ class BotSettings(_Section):
 
     @field_validator("strategy")
     @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in STRATEGIES:
-            raise ValueError(f"allowed: {', '.join(STRATEGIES)}")
+    def _known(cls, name: str, info: ValidationInfo) -> str:
+        own = _own_of(info)
+        if name not in own.known:
+            left_out = "".join(f"; left out: {fault.rstrip('.')}" for fault in own.faults)
+            raise ValueError(f"allowed: {', '.join(own.known)}{left_out}")
         return name
+
+    @field_validator("timeframe")
+    @classmethod
+    def _offered(cls, name: str, info: ValidationInfo) -> str:
+        strategy = _own_of(info).known.get(info.data.get("strategy", ""))
+        try:
+            if name and strategy:
+                strategy.at(timeframe_ms(name))
+        except BadInput as error:
+            raise ValueError(f"allowed: {error.allowed}") from None
+        return name
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _tunable(cls, params: object, info: ValidationInfo) -> dict[str, str]:
+        if not isinstance(params, Mapping):
+            raise ValueError("allowed: a table of parameters, as in params = {leverage = 3}")
+        words = {str(name): str(value) for name, value in params.items()}
+        strategy = _own_of(info).known.get(info.data.get("strategy", ""))
+        try:
+            if strategy:
+                strategy.parse(words)
+        except BadInput as error:
+            raise ValueError(f"in {TOML_NAME}, {error}".removesuffix(".")) from None
+        return words
+
+    def plan(self, strategies: Mapping[str, Strategy]) -> BotPlan:
+        """What makes this bot, out of the strategies there are."""
+        values = strategies[self.strategy].parse(self.params)
+        timeframe = timeframe_ms(self.timeframe) if self.timeframe else 0
+        named = tuple(values.items())
+        return BotPlan(self.strategy, self.symbols, self.capital, timeframe, named)
 
 
 class PersonSettings(_Section):
@@ -157,6 +204,12 @@ class PaperSection(_Section):
     seed: int = _PAPER.seed
 
 
+class DataSection(_Section):
+    """How many days of candles are kept of those that nobody asked to keep for longer."""
+
+    keep_days: int = Field(default=90, ge=1, le=KEEP_DAYS_MAX)
+
+
 DEFAULT_BOTS = (
     BotSettings(
         id="shortseller_001",
@@ -186,10 +239,13 @@ class Settings(_Section):
     bybit_rest_base: str = "https://api.bybit.com"
     bybit_ws_base: str = "wss://stream.bybit.com"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    strategies_dir: Path | None = None
     bots: tuple[BotSettings, ...] = DEFAULT_BOTS
     people: tuple[PersonSettings, ...] = ()
     paper: PaperSection = PaperSection()
     approvals: ApprovalSection = ApprovalSection()
+    data: DataSection = DataSection()
+    _own: OwnStrategies = PrivateAttr(default_factory=OwnStrategies)
 
     @field_validator("mode")
     @classmethod
@@ -298,6 +354,16 @@ class Settings(_Section):
         return bots
 
     @property
+    def own(self) -> OwnStrategies:
+        """The user's own strategies, and what was left out of them."""
+        return self._own
+
+    @property
+    def strategies(self) -> Mapping[str, Strategy]:
+        """Every strategy there is, by name: the program's and the user's own."""
+        return self._own.known
+
+    @property
     def admin_ids(self) -> dict[str, tuple[str, ...]]:
         """The numeric ids of the first admins, by surface."""
         return {
@@ -356,6 +422,7 @@ def effective(settings: Settings, market: str) -> dict[str, Section]:
         "people": [_named(person) for person in settings.people],
         "paper": _named(settings.paper),
         "approvals": {**_named(settings.approvals), "delay_s": str(settings.delay_ms // 1000)},
+        "data": _named(settings.data),
     }
 
 
@@ -369,6 +436,8 @@ def _said(value: object) -> str:
             return "set"
         case bool():
             return "yes" if value else "no"
+        case dict():
+            return redact(", ".join(f"{name}={each}" for name, each in value.items())) or "none"
         case tuple():
             return redact(", ".join(map(str, value))) or "none"
         case None | "":
@@ -387,11 +456,20 @@ def load(environ: Mapping[str, str] = os.environ, folder: Path = Path()) -> Sett
     dotenv = _dotenv(folder / ".env")
     for source in (dotenv, environ):
         values.update(_from_environment(source))
+    own = _own_strategies(values, folder)
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values, context={"own": own})
     except ValidationError as error:
         complaints = (_complaint(found, values) for found in error.errors())
         raise BadSettings("\n".join(complaints)) from None
+    settings._own = own
+    return settings
+
+
+def _own_strategies(values: Mapping[str, Any], folder: Path) -> OwnStrategies:
+    """Those of STRATEGIES_DIR, which is relative to where countersign.toml is."""
+    found = values.get("strategies_dir")
+    return load_own(folder / found) if found and isinstance(found, str) else OwnStrategies()
 
 
 def _dotenv(path: Path) -> dict[str, str]:
@@ -475,6 +553,7 @@ def _names_at(place: list[str]) -> list[str]:
         "people": PersonSettings,
         "paper": PaperSection,
         "approvals": ApprovalSection,
+        "data": DataSection,
     }
     section = sections.get(place[0], Settings) if len(place) > 1 else Settings
     return list(section.model_fields)

@@ -19,7 +19,8 @@ from itertools import product
 from engine.errors import Broken
 from engine.keys import derive, framed
 from engine.mail import Address
-from engine.proposal import Proposal, Tier
+from engine.proposal import Proposal
+from engine.tunable import Tier
 from handlers import cards
 from handlers.reply import Decides
 

@@ -15,11 +15,11 @@ TOUR = """Welcome to Countersign: a trading desk that you run by typing.
   On these invented prices it made {net:+,.2f} USDT net in {trades} trades:
   {realized:+,.2f} by price, {fees:,.2f} paid in fees, {funding:+,.2f} of funding. On Bybit's
   real BTC candles of ten months it lost about 40 %, two thirds of it in fees. Try a
-  strategy on real candles before you believe in it: MARKET=bybit brings today's as
-  they come, still on paper; MARKET=replay:PATH takes recorded ones.
+  strategy on real candles before you believe in it: `countersign data fetch` stores
+  them for /backtest; MARKET=bybit brings today's as they come, still on paper.
 
   Try    /status   /positions   /chart BTC   /pnl   /why BTC
-         /bot pause {bot}
+         /strategy list   /backtest macross BTC 20   /bot pause {bot}
   Chat   The same desk answers in Telegram and Discord; `countersign doctor` says how
          to connect them: token, first admin, first message.
   Leave  Ctrl-D. The desk in this window ends with it; `countersign run` keeps

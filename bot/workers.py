@@ -14,7 +14,8 @@ import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, BinaryIO, ParamSpec, TypeVar
+from enum import StrEnum
+from typing import Any, BinaryIO, Concatenate, ParamSpec, TypeVar
 
 from engine.errors import Broken, Refused, Unreachable
 from engine.ports import Clock
@@ -33,19 +34,55 @@ NICENESS = 10
 # How often a worker looks for its parent where the system does not tell.
 PARENT_CHECK_S = 1.0
 # A worker needs its libraries and its home, never the desk's tokens.
-ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "MPLCONFIGDIR", "XDG_CACHE_HOME")
+ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "MPLCONFIGDIR",
+    "NUMBA_CACHE_DIR",
+    "XDG_CACHE_HOME",
+)
 
 PR_SET_PDEATHSIG = 1
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+Tell = Callable[..., None]
+"""Given to a function that is followed: what it is called with is told to whoever waits."""
+
+
+class TookTooLong(Unreachable):
+    """A job that was given up when its time was over."""
+
+
+class Said(StrEnum):
+    """What a frame from a worker is: how far it is, or how the job ended."""
+
+    TOLD = "told"
+    DONE = "done"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    FAILED = "failed"
+
 
 class Workers:
-    """Runs functions in one worker process, which is started when there is something to do."""
+    """Runs functions in one worker process, which is started when there is something to do.
 
-    def __init__(self, clock: Clock, idle_s: float = IDLE_S, limit_s: float = LIMIT_S) -> None:
+    A job may take `limit_s` seconds; `busy` is said to whoever finds too many waiting.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        idle_s: float = IDLE_S,
+        limit_s: float = LIMIT_S,
+        busy: str = "Too much is being drawn already. Try again in a moment.",
+    ) -> None:
         self._clock = clock
+        self._busy = busy
         self._idle_s = idle_s
         self._limit_s = limit_s
         self._turn = asyncio.Lock()
@@ -62,49 +99,69 @@ class Workers:
     async def run(self, fn: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """The result of `fn(*args)`, a function that can be imported by its name.
 
-        Raises Broken when it fails, Unreachable when its process died or took too long, Refused
-        when too many jobs wait. After a failure the next call gets a new process.
+        Raises Refused or Unreachable as the function does, Broken when it fails otherwise,
+        Unreachable when its process died or took too long, Refused when too many jobs wait.
+        After a failure the next call gets a new process. Whoever stops waiting ends the process.
         """
+        done: R = await self._do((fn, args, kwargs, False), fn.__qualname__, _nobody)
+        return done
+
+    async def follow(
+        self,
+        on_told: Tell,
+        fn: Callable[Concatenate[Tell, P], R],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> R:
+        """The result of `fn(tell, *args)`: as `run`, and `on_told` is called as `tell` is."""
+        done: R = await self._do((fn, args, kwargs, True), fn.__qualname__, on_told)
+        return done
+
+    async def _do(self, job: tuple[Any, ...], name: str, on_told: Tell) -> Any:
         if self._waiting >= JOBS_WAITING_MAX:
-            raise Refused("Too much is being drawn already. Try again in a moment.")
+            raise Refused(self._busy)
         self._waiting += 1
         try:
             async with self._turn:
-                failure, result = await self._exchange(pickle.dumps((fn, args, kwargs)))
+                said, found = await self._exchange(pickle.dumps(job), on_told)
         finally:
             self._waiting -= 1
-        if failure:
-            raise Broken(f"{fn.__qualname__} failed in a worker: {failure}")
-        done: R = result
-        return done
+        match said:
+            case Said.REFUSED:
+                raise Refused(found)
+            case Said.UNREACHABLE:
+                raise Unreachable(found)
+            case Said.FAILED:
+                raise Broken(f"{name} failed in a worker: {found}")
+        return found
 
     async def close(self) -> None:
         """End the worker; a job that is being done is given up."""
         await self._end()
 
-    async def _exchange(self, job: bytes) -> tuple[str, Any]:
-        """Hand a job over and wait for its answer; whatever goes wrong ends the worker.
-
-        Returns what went wrong in the function, else an empty text, and its result.
-        """
+    async def _exchange(self, job: bytes, on_told: Tell) -> tuple[Said, Any]:
+        """Hand a job over and wait for its end; whatever goes wrong ends the worker."""
         if self._process is not None and self._process.returncode is not None:
             await self._end()
         process = self._process or await self._start()
-        failure, result = "no answer", None
+        said, found = Said.FAILED, None
         try:
             async with asyncio.timeout(self._limit_s):
-                answer = await _ask(process, job)
-            failure, result = pickle.loads(answer)  # noqa: S301  our own worker wrote it
+                await _hand_over(process, job)
+                while True:
+                    said, found = await _next(process)
+                    if said is not Said.TOLD:
+                        return said, found
+                    on_told(*found)
         except TimeoutError:
-            raise Unreachable(f"a worker took longer than {self._limit_s:g} s") from None
+            raise TookTooLong(f"a worker took longer than {self._limit_s:g} s") from None
         except (asyncio.IncompleteReadError, ConnectionError):
             code = await process.wait()
             raise Unreachable(f"a worker ended while it worked (exit code {code})") from None
         finally:
             self._last_used = self._clock.monotonic()
-            if failure:
+            if said in (Said.FAILED, Said.TOLD):
                 await self._end()
-        return failure, result
 
     async def _start(self) -> asyncio.subprocess.Process:
         """A new interpreter with the same search path, and with pipes as its only way out."""
@@ -148,14 +205,24 @@ class Workers:
             await asyncio.wait([watch])
 
 
-async def _ask(process: asyncio.subprocess.Process, job: bytes) -> bytes:
-    assert process.stdin is not None and process.stdout is not None
+def _nobody(*told: object) -> None:
+    """Whoever does not follow is told nothing."""
+
+
+async def _hand_over(process: asyncio.subprocess.Process, job: bytes) -> None:
+    assert process.stdin is not None
     process.stdin.write(len(job).to_bytes(FRAME_HEAD) + job)
     await process.stdin.drain()
+
+
+async def _next(process: asyncio.subprocess.Process) -> tuple[Said, Any]:
+    """What the worker says next."""
+    assert process.stdout is not None
     size = int.from_bytes(await process.stdout.readexactly(FRAME_HEAD))
     if size > FRAME_MAX:
         raise Broken(f"a worker announced an answer of {size} bytes, the most is {FRAME_MAX}")
-    return await process.stdout.readexactly(size)
+    said, found = pickle.loads(await process.stdout.readexactly(size))  # noqa: S301  our worker's
+    return Said(said), found
 
 
 # -- in the worker -------------------------------------------------------------------------
@@ -175,21 +242,30 @@ def main(parent: int) -> None:
 
 
 def serve(jobs: BinaryIO, answers: BinaryIO) -> None:
-    """Answer each job with its result; one that fails is answered with why, and is the last."""
+    """Answer each job with its result or why it was refused; one that fails is the last."""
+
+    def tell(*told: object) -> None:
+        _answer(answers, Said.TOLD, told)
+
     while head := jobs.read(FRAME_HEAD):
         try:
             job = jobs.read(int.from_bytes(head))
-            fn, args, kwargs = pickle.loads(job)  # noqa: S301  our own desk wrote it
-            _answer(answers, "", fn(*args, **kwargs))
+            fn, args, kwargs, follows = pickle.loads(job)  # noqa: S301  our own desk wrote it
+            _answer(answers, Said.DONE, fn(*((tell,) if follows else ()), *args, **kwargs))
+        except Refused as error:
+            _answer(answers, Said.REFUSED, str(error))
+        except Unreachable as error:
+            _answer(answers, Said.UNREACHABLE, str(error))
         except BaseException as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{place.filename}:{place.lineno}"
-            _answer(answers, f"{type(error).__name__}: {error} ({where})", None)
+            _answer(answers, Said.FAILED, f"{type(error).__name__}: {error} ({where})")
             raise
 
 
-def _answer(answers: BinaryIO, failure: str, result: object) -> None:
-    answer = pickle.dumps((failure, result))
+def _answer(answers: BinaryIO, said: Said, found: object) -> None:
+    # This module goes by another name there: only plain values are understood.
+    answer = pickle.dumps((said.value, found))
     answers.write(len(answer).to_bytes(FRAME_HEAD) + answer)
     answers.flush()
 

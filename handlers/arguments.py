@@ -51,6 +51,20 @@ def code_span(words: Sequence[str]) -> int:
     return 2 if halves == [True, True] else 1
 
 
+def listed_span(words: Sequence[str]) -> int:
+    """As many words as commas join: `BTC, ETH` is one list."""
+    span = 1
+    while span < len(words) and words[span - 1].endswith(","):
+        span += 1
+    return span
+
+
+def _parse_strategy(field: str, word: str, desk: Desk) -> str:
+    if word.lower() in desk.strategies:
+        return word.lower()
+    raise BadInput(field, word, ", ".join(desk.strategies))
+
+
 def _parse_price(field: str, word: str, desk: Desk) -> Decimal:
     price = number(word)
     if price is None:
@@ -165,6 +179,7 @@ def _unlisted(desk: Desk) -> Sequence[str]:
     return ()
 
 
+STRATEGY = ArgumentType("a strategy", _parse_strategy, lambda desk: list(desk.strategies))
 PRICE = ArgumentType("a price", _parse_price, _unlisted, numeric=True)
 AMOUNT = ArgumentType(
     "an amount of USDT, as in 100 or 1.5k", _parse_amount, _unlisted, numeric=True
@@ -191,6 +206,7 @@ SCOPES = ArgumentType(
     rest=True,
 )
 
+StrategyName = Annotated[str, STRATEGY]
 Price = Annotated[Decimal, PRICE]
 Amount = Annotated[Decimal, AMOUNT]
 Fraction = Annotated[Decimal, FRACTION]

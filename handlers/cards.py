@@ -12,15 +12,9 @@ from engine.event import PlaceOrder
 from engine.manual import PRICE_MOVED
 from engine.order import Side
 from engine.people import Role
-from engine.proposal import (
-    Change,
-    Proposal,
-    ProposalState,
-    Tier,
-    digest,
-    shown_of,
-)
+from engine.proposal import Change, Proposal, ProposalState, digest, shown_of
 from engine.tiers import decider
+from engine.tunable import Tier
 from handlers.reply import (
     Block,
     Button,

@@ -28,8 +28,24 @@ NEAR_CODES = re.compile(r"\d{6,}|\b\d{3}[ .-]\d{3}\b")
 STRAY_CODES = re.compile(r"(?<![\w:.,-])(?:\d{6}|\d{3}[ .-]\d{3})(?!\w)")
 
 
-# What somebody in a hurry types instead of a command's name.
-ALIASES = {"halt!": "halt", "stop": "halt", "panic": "halt", "stopentry": "halt"}
+# What somebody in a hurry types instead of a command's name, or from the habit of freqtrade; it
+# may stand for a command with its first argument.
+ALIASES = {
+    "halt!": "halt",
+    "stop": "halt",
+    "panic": "halt",
+    "stopentry": "halt",
+    "stopbuy": "halt",
+    "forceexit": "close",
+    "forcelong": "buy",
+    "forceshort": "sell",
+    "balance": "portfolio",
+    "count": "positions",
+    "profit": "pnl",
+    "stats": "exits",
+    "entries": "performance by=entry",
+    "mix_tags": "performance by=mixed",
+}
 
 
 class Kind(StrEnum):
@@ -102,7 +118,7 @@ class ArgumentType:
     typed from there on are one value. What is `secret` is kept in no audit and no log; what is
     `numeric` may be six digits that are no code. What is `changing` has choices that come and go
     while the desk runs; those of one that is `for_admins` are offered to nobody else. `missing`
-    asks for one that was left out.
+    asks for one that was left out; `unsaid` is what that means, where the default does not tell it.
     """
 
     name: str
@@ -117,6 +133,7 @@ class ArgumentType:
     for_admins: bool = False
     numeric: bool = False
     missing: Callable[[Desk], str] | None = None
+    unsaid: str = ""
 
     def allowed(self, desk: Desk) -> str:
         """What may be typed, in words."""
@@ -150,7 +167,7 @@ def timeframes(desk: Desk) -> list[str]:
 
 
 SYMBOL = ArgumentType("symbol", _parse_symbol, lambda desk: list(desk.symbols))
-BOT = ArgumentType("bot", _parse_bot, lambda desk: desk.bot_ids)
+BOT = ArgumentType("bot", _parse_bot, lambda desk: desk.bot_ids, changing=True)
 TIMEFRAME = ArgumentType("timeframe", _parse_timeframe, timeframes)
 
 Symbol = Annotated[str, SYMBOL]
@@ -315,9 +332,10 @@ def registry(*modules: ModuleType) -> tuple[Command, ...]:
 
 def find(commands: Sequence[Command], words: Sequence[str]) -> tuple[Command, list[str]] | None:
     """The command that `words` begin with, longest name first, and the words left over."""
+    if words and (meant := ALIASES.get(words[0].lower())):
+        words = [*meant.split(), *words[1:]]
     for length in (2, 1):
         name = " ".join(word.lower() for word in words[:length])
-        name = ALIASES.get(name, name)
         for candidate in commands:
             if candidate.name == name:
                 return candidate, list(words[length:])

@@ -30,11 +30,19 @@ REASON_WORDS = {
     Reason.STOP_LOSS: "stop loss",
     Reason.TAKE_PROFIT: "take profit",
     Reason.TRAILING_STOP: "trailing stop",
-    Reason.MA_EXIT: "the price is no longer below its averages",
+    Reason.MA_EXIT: "the price is on the wrong side of its average",
     Reason.TIME_EXIT: "greatest age reached",
     Reason.LIQUIDATION: "LIQUIDATION: the margin was used up",
     Reason.MANUAL_ENTRY: "ordered by hand",
     Reason.MANUAL_EXIT: "closed by hand",
+    Reason.LONG_ENTRY: "the strategy expects a rise",
+    Reason.SHORT_ENTRY: "the strategy expects a fall",
+    Reason.LONG_EXIT: "the rise it was bought for is over",
+    Reason.SHORT_EXIT: "the fall it was sold for is over",
+    Reason.SIGNAL_REVERSAL: "the strategy's signal turned around",
+    Reason.VOLATILITY_BREAKOUT: "the price broke out of a quiet stretch",
+    Reason.RULE_6: "a pump with momentum and volatility (rule 6)",
+    Reason.RULE_8: "a pump with a good score (rule 8)",
 }
 
 ANCHOR = (
@@ -89,6 +97,8 @@ def notice_reply(notice: Notice) -> Reply:
             return _told(_changed(_proposal(notice)))
         case NoticeKind.SECURITY:
             return _told(f"Security: {notice.text}", Button("People", "/people"))
+        case NoticeKind.DESK_CHANGED:
+            return _told(f"{notice.text}", Button("Bots", "/bot list"))
         case NoticeKind.AUDIT_ANCHOR:
             return reply(Text(ANCHOR), Code(f"{notice.text}"))
 

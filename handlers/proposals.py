@@ -10,8 +10,9 @@ from engine.errors import Refused
 from engine.event import Decide
 from engine.manual import refusal
 from engine.people import Identity, Person, Role, human
-from engine.proposal import Proposal, Tier, Way, shown_of
+from engine.proposal import Proposal, Way, shown_of
 from engine.tiers import DECIDERS, tier_for
+from engine.tunable import Tier
 from handlers.arguments import Code, Phrase, ProposalId, code_span, is_code
 from handlers.cards import approvals, buttons, card, decided_by, details
 from handlers.command import WORDS, Act, Command, Context, Kind, command, find, parse

@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.candle import DAY_MS, HOUR_MS, MINUTE_MS, Candle
 from engine.order import Side
-from engine.proposal import Tier
+from engine.tunable import Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,16 @@ class Duration:
     ms: int
 
 
-Value = str | int | bool | None | Money | Price | Quantity | Percent | Multiple | Time | Duration
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An identifier such as `stop_loss`, which people read with spaces."""
+
+    word: str
+
+
+Value = (
+    str | int | bool | None | Money | Price | Quantity | Percent | Multiple | Time | Duration | Word
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +151,31 @@ class EquityChart:
 
 
 @dataclass(frozen=True, slots=True)
+class BarChart:
+    """Amounts beside each other, as the net of each day; `bars` are (label, quote currency)."""
+
+    title: str
+    subtitle: str
+    bars: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CurvesChart:
+    """Several curves over each other, each as a fraction of what it began with.
+
+    `curves` are names with points of (UTC ms, fraction): 0 at the start, 0.05 for 5 % more.
+    """
+
+    title: str
+    subtitle: str
+    curves: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """A picture, as the data to draw; each surface has it drawn and shows it its own way."""
 
-    chart: CandleChart | EquityChart
+    chart: CandleChart | EquityChart | BarChart | CurvesChart
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +236,17 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. `error` says in one sentence why there is none; `badge` names mode and market."""
+    """An answer. `error` says in one sentence why there is none; `badge` names mode and market.
+
+    `follows` are the numbers of backtests that still run: a chat brings the message with them up
+    to date until they end.
+    """
 
     blocks: tuple[Block, ...] = ()
     buttons: tuple[Button, ...] = ()
     error: str | None = None
     badge: str | None = None
+    follows: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -229,6 +264,8 @@ def raw(value: Value) -> Any:
             return f"{_decimal(number):f}"
         case Time(ms) | Duration(ms):
             return ms
+        case Word(word):
+            return word
         case str() | int() | None:
             return value
 
@@ -250,6 +287,8 @@ def show(value: Value) -> str:
             return f"{datetime.fromtimestamp(ts / 1000, UTC):%Y-%m-%d %H:%M} UTC"
         case Duration(ms):
             return _length(ms)
+        case Word(word):
+            return word.replace("_", " ")
         case bool():
             return "✓" if value else "✗"
         case int():

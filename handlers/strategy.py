@@ -1,10 +1,11 @@
 """Why: what each bot sees, what the gates say, and what became of its last signals."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from engine.desk import Desk
 from engine.signal import Decision
-from engine.strategies import STRATEGIES
+from engine.strategies.kernel import Condition
 from engine.view import BotView, CoreView, PositionView, WhyView
 from handlers.command import Context, Symbol, command
 from handlers.market import default_symbol, price_of
@@ -19,13 +20,17 @@ from handlers.reply import (
     Text,
     Time,
     Value,
+    Word,
     reply,
     show,
 )
+from handlers.signals import refusal
 from handlers.trade import direction
 
 # The last signals shown.
 DECISIONS = 8
+# What the strategies that have one call their conclusion.
+OPINION = "opinion"
 
 
 @command("why")
@@ -48,7 +53,13 @@ async def why(context: Context, symbol: Symbol | None = None) -> Reply:
     decisions = await desk.recent(
         Decision, lambda decision: decision.ts, symbol=symbol, limit=DECISIONS
     )
-    buttons = (Button("Chart", f"/chart {symbol}"), Button("Trades", "/trades"))
+    buttons = (
+        Button("Chart", f"/chart {symbol}"),
+        Button("Regime", f"/regime {symbol}"),
+        Button("Patterns", f"/patterns {symbol}"),
+        Button("Signals", f"/signals {symbol}"),
+        Button("Trades", "/trades"),
+    )
     return reply(*blocks, _decisions(desk, decisions), buttons=buttons)
 
 
@@ -57,10 +68,23 @@ def conclude(found: WhyView) -> str:
     for gate in found.gates:
         if not gate.passed:
             return f"No entry now: {gate.gate} {gate.detail}."
-    for condition in found.conditions:
+    for condition in _needed(found.conditions):
         if not condition.holds:
-            return f"No entry now: not {condition.name} ({condition.detail})."
+            return f"No entry now: {_missing(condition)}."
     return "Every condition holds and every gate is open: a position is being opened."
+
+
+def _missing(condition: Condition) -> str:
+    if condition.name == OPINION:
+        return f"its opinion is {condition.detail}"
+    return f"not {condition.name} ({condition.detail})"
+
+
+def _needed(conditions: Sequence[Condition]) -> Sequence[Condition]:
+    """What must hold for an entry; of a strategy that forms an opinion that one alone, since the
+    others are the grounds it may have."""
+    opinions = [condition for condition in conditions if condition.name == OPINION]
+    return opinions or conditions
 
 
 def _explain(
@@ -68,7 +92,8 @@ def _explain(
 ) -> list[Block]:
     found = seen.get(bot.bot_id)
     if found is None:
-        return [Text(f"{bot.bot_id} has not seen a closed bar of {symbol} yet.")]
+        missing = f"{bot.missing.get(symbol, 0)} bars are missing"
+        return [Text(f"{bot.bot_id} has not seen a closed bar of {symbol} yet: {missing}.")]
     held = _held(view, bot.bot_id, symbol)
     conclusion = conclude(found) if held is None else _holding(desk, view, bot, held)
     return [
@@ -118,7 +143,7 @@ def _ways_out(desk: Desk, bot: BotView, item: PositionView) -> str:
             f"{_at(desk, symbol, item.trailing_stop)} behind the best price once that reached "
             f"{_at(desk, symbol, item.trailing_activation)}"
         )
-    if max_age := STRATEGIES[bot.strategy].exits_for(symbol).max_age_ms:
+    if max_age := bot.max_ages[symbol]:
         ways.append(f"at an age of {show(Duration(max_age))}")
     ways.append("when the strategy's conditions no longer hold")
     return f"It closes {', '.join(ways[:-1])}, or {ways[-1]}."
@@ -129,20 +154,18 @@ def _at(desk: Desk, symbol: str, price: Decimal | None) -> str:
 
 
 def _decisions(desk: Desk, decisions: list[Decision]) -> Table:
-    columns = ("time", "bot", "signal", "side", "reason", "price", "approved", "because")
+    columns = ("time", "bot", "signal", "side", "reason", "price", "verdict")
     rows = tuple(_decision_row(desk, decision) for decision in reversed(decisions))
     return Table("Last decisions", columns, rows, empty="The strategy gave no signal yet.")
 
 
 def _decision_row(desk: Desk, decision: Decision) -> tuple[Value, ...]:
-    refusal = f"{decision.gate}: {decision.detail}" if decision.gate else None
     return (
         Time(decision.ts),
         decision.bot_id,
         str(decision.action),
         str(decision.side),
-        str(decision.reason),
+        Word(str(decision.reason)),
         price_of(desk, decision.symbol, decision.price),
-        decision.approved,
-        refusal,
+        "approved" if decision.approved else refusal(decision),
     )

@@ -3,7 +3,6 @@
 import asyncio
 import platform
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 
 from engine.bot import BotStatus
 from engine.candle import MINUTE_MS
@@ -12,9 +11,10 @@ from engine.errors import BadInput, Refused, Unreachable
 from engine.order import ZERO
 from engine.people import Role
 from engine.ports import FeedHealth
+from engine.signal import Sides
 from engine.view import CoreView
 from handlers.bots import bots_table
-from handlers.command import Command, Context, Kind, Words, command, find
+from handlers.command import Argument, Command, Context, Kind, Words, command, find
 from handlers.reply import (
     Block,
     Button,
@@ -67,26 +67,35 @@ SETUPS = (
     ),
 )
 
+# What commands are about, by the module they stand in.
 GROUPS = {
-    "system": "The desk",
+    "system": "Desk",
     "bots": "Bots",
+    "sides": "Bots",
     "portfolio": "Money",
     "reports": "Reports",
-    "trade": "Trades and orders",
-    "orders": "Orders by hand",
+    "periods": "Reports",
+    "performance": "Reports",
+    "trade": "Trades",
+    "orders": "Orders",
     "proposals": "Countersigns",
     "market": "Market",
-    "strategy": "Decisions",
-    "alerts": "News and alerts",
+    "technical": "Market",
+    "strategy": "Strategies",
+    "strategies": "Strategies",
+    "signals": "Strategies",
+    "backtest": "Backtests",
+    "data": "Backtests",
+    "alerts": "Alerts",
     "people": "People",
-    "audit": "The record",
+    "audit": "Record",
 }
 
 # What a command takes, by its class.
 BADGES = {Kind.READ: "⚪", Kind.WRITE: "🟢", Kind.SENSITIVE: "🟡", Kind.CRITICAL: "🔴"}
 LEGEND = (
     "⚪ looks, 🟢 acts at once, 🟡 waits for a press, 🔴 waits for a typed phrase. "
-    "/help and a command tells all about it, as in /help chart."
+    "/help money tells what those of one kind do, /help /chart all about one."
 )
 
 
@@ -139,22 +148,31 @@ async def menu(context: Context) -> Reply:
 
 @command("help")
 async def help_(context: Context, command: Words | None = None) -> Reply:
-    """The commands you may use, or one of them in full.
+    """The commands you may use: all by what they are about, those of one group, or one in full.
 
-    Example: /help, or /help bot pause
+    A word with a slash is always a command.
+
+    Example: /help, or /help money, or /help /orders
     """
-    if command is not None:
-        return _help_on(context, _named(context.commands, command))
-    allowed = [c for c in context.commands if c.role <= context.principal.role]
-    tables = [
-        Table(
-            GROUPS.get(group, group.capitalize()),
-            ("command", "what"),
-            tuple((c.usage, f"{BADGES[c.kind]} {c.summary}") for c in members),
-        )
-        for group, members in groupby(allowed, key=lambda c: c.group)
-    ]
-    return reply(*tables, Text(LEGEND))
+    groups = _groups([c for c in context.commands if c.role <= context.principal.role])
+    if command is None:
+        listed: dict[str, Value] = {
+            title: " ".join(f"{BADGES[c.kind]}/{c.name}" for c in members)
+            for title, members in groups.items()
+        }
+        words = "\n".join(f"{title}: {names}" for title, names in listed.items())
+        return reply(Fields("What you may say", listed, words), Text(LEGEND))
+    if (title := command.capitalize()) in groups:
+        told = tuple((c.usage, f"{BADGES[c.kind]} {c.summary}") for c in groups[title])
+        return reply(Table(title, ("command", "what"), told))
+    return _help_on(context, _named(context.commands, command))
+
+
+def _groups(commands: Sequence[Command]) -> dict[str, list[Command]]:
+    found: dict[str, list[Command]] = {}
+    for each in commands:
+        found.setdefault(GROUPS.get(each.group, each.group.capitalize()), []).append(each)
+    return found
 
 
 @command("status")
@@ -320,12 +338,19 @@ def _help_on(context: Context, target: Command) -> Reply:
                 argument.name,
                 "yes" if argument.required else "no",
                 argument.type.allowed(context.desk),
-                None if argument.default is None else str(argument.default),
+                _default(argument),
             )
             for argument in target.arguments
         )
         blocks.append(Table("Arguments", ("name", "needed", "allowed", "default"), rows))
     return reply(*blocks)
+
+
+def _default(argument: Argument) -> str | None:
+    """What is meant where an argument is left out, where that can be said."""
+    if argument.required or argument.type.unsaid:
+        return argument.type.unsaid or None
+    return None if argument.default is None else str(argument.default)
 
 
 # -- status ------------------------------------------------------------------------------
@@ -349,6 +374,8 @@ def _status(desk: Desk, view: CoreView) -> dict[str, Value]:
     if (age := candle_age(desk, view)) is not None:
         name = "last_candle_age" if desk.market.speed == 1 else "behind_the_clock"
         fields[name] = Duration(age)
+    if view.sides != Sides.BOTH.words:
+        fields = {"sides": view.sides, **fields}
     if view.halted:
         fields = {"halted": view.halted, **fields}
     return fields

@@ -19,6 +19,7 @@ from handlers.reply import (
     Table,
     Time,
     Value,
+    Word,
     reply,
 )
 
@@ -107,7 +108,7 @@ def _trade_row(desk: Desk, trade: Trade) -> tuple[Value, ...]:
         price_of(desk, trade.symbol, trade.exit_price),
         Money(trade.net_pnl, signed=True),
         Percent(trade.pnl_pct, signed=True),
-        str(trade.close_reason),
+        Word(str(trade.close_reason)),
         Duration(trade.exit_time - trade.entry_time),
         Time(trade.exit_time),
     )
@@ -136,7 +137,7 @@ def _order_row(order: Order) -> tuple[Value, ...]:
         Quantity(order.quantity),
         Quantity(order.filled_quantity),
         str(order.status),
-        str(order.reason),
+        Word(str(order.reason)),
         Time(order.created_at),
         order.reject_reason,
     )

@@ -7,16 +7,23 @@ from pathlib import Path
 import structlog
 
 from bot.render.qr import QrCode
-from engine.candle import timeframe_name
 from engine.errors import CountersignError
-from handlers.reply import CandleChart, Chart, Enrollment, EquityChart, Reply
+from handlers.reply import (
+    BarChart,
+    CandleChart,
+    Chart,
+    CurvesChart,
+    Enrollment,
+    EquityChart,
+    Reply,
+)
 
 # Pictures kept in the folder, the newest: what was shown can be looked at again for a while.
 PICTURES_KEPT = 50
 # More are the noise of a float.
 DECIMALS_MAX = 8
 
-Picture = CandleChart | EquityChart
+Picture = CandleChart | EquityChart | BarChart | CurvesChart
 Draw = Callable[[Picture, Path], Awaitable[None]]
 # What became of a picture: a file in the folder, or one that is made where it is sent.
 Drawn = Path | QrCode
@@ -75,10 +82,13 @@ def _name(picture: Picture) -> str:
     """The same picture has the same name: what it shows, and until when (UTC ms)."""
     match picture:
         case CandleChart(title, _, interval, candles):
-            until = picture.forming_until or candles[-1].ts + interval
-            words = [title.split()[0], timeframe_name(interval), until]
+            words = [title, picture.forming_until or candles[-1].ts + interval]
         case EquityChart(title, _, points):
-            words = [title.split()[0], points[0][0], points[-1][0]]
+            words = [title, points[0][0], points[-1][0]]
+        case CurvesChart(title, _, curves):
+            words = [title, curves[0][1][0][0], curves[0][1][-1][0]]
+        case BarChart(title, _, bars):
+            words = [title, bars[0][0], bars[-1][0]]
     name = "-".join(str(word) for word in words).lower()
     return "".join(c if c.isalnum() or c in "-_" else "-" for c in name) + ".png"
 

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import accumulate
+from itertools import accumulate, cycle
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from matplotlib.transforms import Bbox
 from bot.render import decimals
 from engine.candle import DAY_MS, HOUR_MS, MINUTE_MS, Candle
 from engine.order import Side
-from handlers.reply import CandleChart, EquityChart
+from handlers.reply import BarChart, CandleChart, CurvesChart, EquityChart
 
 WIDTH, HEIGHT, DPI = 1080, 960, 100
 # Where things stand, in fractions of the picture.
@@ -35,6 +35,9 @@ CANDLES_BOX = (LEFT, 0.225, ACROSS, 0.615)
 VOLUME_BOX = (LEFT, 0.08, ACROSS, 0.125)
 EQUITY_BOX = (LEFT, 0.375, ACROSS, 0.465)
 DRAWDOWN_BOX = (LEFT, 0.08, ACROSS, 0.225)
+BARS_BOX = (LEFT, 0.08, ACROSS, 0.76)
+CURVES_BOX = (LEFT, 0.13, ACROSS, 0.71)
+LEGEND_Y = 0.025
 
 # Teal against orange: they differ in lightness too, so that red-green blindness, and a print
 # in black and white, still tell up from down.
@@ -78,7 +81,7 @@ TIME_STEPS = (
 )
 
 
-def draw(chart: CandleChart | EquityChart, path: Path) -> None:
+def draw(chart: CandleChart | EquityChart | BarChart | CurvesChart, path: Path) -> None:
     """Draw a chart into the file `path`; it appears there complete or not at all."""
     figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI, facecolor=BACKGROUND)
     FigureCanvasAgg(figure)
@@ -88,6 +91,10 @@ def draw(chart: CandleChart | EquityChart, path: Path) -> None:
             _draw_candles(figure, chart)
         case EquityChart():
             _draw_equity(figure, chart)
+        case BarChart():
+            _draw_bars(figure, chart)
+        case CurvesChart():
+            _draw_curves(figure, chart)
     unfinished = path.with_suffix(".part")
     figure.savefig(unfinished, format="png", facecolor=BACKGROUND)
     unfinished.replace(path)
@@ -626,6 +633,91 @@ def _drawdown(axes: Axes, times: Sequence[int], worths: Sequence[float]) -> None
         zorder=6,
     )
     _pull_inside(text, axes.get_window_extent())
+
+
+# -- bars --------------------------------------------------------------------------------
+
+# Fewer bars than this do not fill the width; more than this have no amounts beside them.
+BARS_MIN, AMOUNTS_MAX = 4, 7
+# Labels are dates: so many stand beside each other.
+BAR_LABELS = 4
+# With cents, greater amounts would run into each other.
+CENTS_BELOW = 1_000
+
+
+def _draw_bars(figure: Figure, chart: BarChart) -> None:
+    """Gains upwards from a line at zero, losses downwards."""
+    axes = _panel(figure, BARS_BOX)
+    amounts = [amount for _, amount in chart.bars]
+    missing = max(BARS_MIN - len(amounts), 0)
+    axes.set_xlim(-0.6 - missing / 2, len(amounts) - 0.4 + missing / 2)
+    low, high = min(0.0, *amounts), max(0.0, *amounts)
+    air = ((high - low) or 1.0) * 0.12
+    axes.set_ylim(low - (air if low else 0), high + (air if high or not low else 0))
+    colors = [UP if amount >= 0 else DOWN for amount in amounts]
+    axes.bar(range(len(amounts)), amounts, width=BODY, color=colors, linewidth=0)
+    axes.axhline(0, color=FAINT, linewidth=1.6)
+    step = -(-len(amounts) // BAR_LABELS)
+    # The newest is always named.
+    named = range((len(amounts) - 1) % step, len(amounts), step)
+    axes.set_xticks(list(named), [_known(chart.bars[place][0]) for place in named])
+    axes.tick_params(axis="x", pad=8)
+    if len(amounts) <= AMOUNTS_MAX:
+        digits = 2 if max(map(abs, amounts)) < CENTS_BELOW else 0
+        for place, amount in enumerate(amounts):
+            _amount(axes, place, amount, digits)
+    _value_axis(axes, [], lambda value, more: f"{value:,.{more}f}")
+
+
+def _amount(axes: Axes, place: int, amount: float, digits: int) -> None:
+    """What a bar comes to, at its end."""
+    axes.annotate(
+        f"{amount:+,.{digits}f}" if amount else "0",
+        (place, amount),
+        xytext=(0, 8 if amount >= 0 else -8),
+        textcoords="offset points",
+        ha="center",
+        va="bottom" if amount >= 0 else "top",
+        color=INK,
+        size=TEXT - 3,
+    )
+
+
+# -- curves ------------------------------------------------------------------------------
+
+# As light as each other, and far apart for whoever is red-green blind.
+CURVES = (BUY, SELL, LEVELS["entry"], LEVELS["target"])
+
+
+def _draw_curves(figure: Figure, chart: CurvesChart) -> None:
+    """Each curve in its color from one zero line, with its end at the right."""
+    axes = _panel(figure, CURVES_BOX)
+    times = [ts for _, points in chart.curves for ts, _ in points]
+    shares = [share for _, points in chart.curves for _, share in points]
+    first, last = min(times), max(times)
+    span = (last - first) or HOUR_MS
+    axes.set_xlim(first - span * 0.01, last + span * 0.02)
+    low, high = min(0.0, *shares), max(0.0, *shares)
+    air = ((high - low) or 0.01) * 0.08
+    axes.set_ylim(low - air, high + air)
+    ticks = _round_times(first, last)
+    _time_axis(axes, axes, ticks, ticks, step=_time_step(span))
+    axes.axhline(0, color=FAINT, linewidth=1.6, linestyle=(0, (4, 3)))
+    tags = []
+    for (_, points), color in zip(chart.curves, cycle(CURVES), strict=False):
+        axes.plot(*zip(*points, strict=True), color=color, linewidth=2.4, solid_joinstyle="round")
+        tags.append(Tag(points[-1][1], f"{points[-1][1]:+.2%}", color, filled=True))
+    _value_axis(axes, tags, lambda value, more: f"{value * 100:.{max(more - 2, 0)}f}%")
+    _name_curves(figure, [name for name, _ in chart.curves])
+
+
+def _name_curves(figure: Figure, names: Sequence[str]) -> None:
+    """What each color is, on a line of its own beneath the picture."""
+    x = LEFT
+    for name, color in zip(names, cycle(CURVES), strict=False):
+        word = _shortened(_known(name), LINE_MAX // len(names))
+        figure.text(x, LEGEND_Y, word, color=color, size=TEXT, weight="bold", parse_math=False)
+        x += (_text_size(figure, word, TEXT)[0] * 1.15 + 40) / WIDTH
 
 
 # -- axes --------------------------------------------------------------------------------

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 
 from bot.render import Drawn, Picture, decimals
 from handlers.reply import (
+    BarChart,
     Block,
     Button,
     CandleChart,
     Chart,
     Code,
+    CurvesChart,
     Duration,
     Enrollment,
     Fields,
@@ -221,6 +223,10 @@ def course_of(chart: Picture) -> list[float]:
     """What a chart draws, as numbers one after the other."""
     if isinstance(chart, CandleChart):
         return [candle.close for candle in chart.candles]
+    if isinstance(chart, BarChart):
+        return [amount for _, amount in chart.bars]
+    if isinstance(chart, CurvesChart):
+        return [share for _, share in chart.curves[0][1]]
     return [worth for _, worth in chart.points]
 
 
@@ -233,6 +239,9 @@ def range_of(chart: Picture) -> list[str]:
         digits = decimals([*course, *(level for _, level in chart.levels)])
         levels = [("low", low), ("high", high), *chart.levels]
         return [f"{one_line(name)} {show(Price(level, digits))}" for name, level in levels]
+    if isinstance(chart, CurvesChart):
+        ends = [(name, points[-1][1]) for name, points in chart.curves]
+        return [f"{one_line(name)} {show(Percent(share, signed=True))}" for name, share in ends]
     low, high = min(course, default=0.0), max(course, default=0.0)
     return [f"{name} {_rounded(worth)}" for name, worth in (("low", low), ("high", high))]
 

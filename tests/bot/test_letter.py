@@ -29,6 +29,7 @@ from handlers.reply import (
     Table,
     Text,
     Time,
+    Word,
 )
 
 CANDLES = (Candle(0, 1.0, 2.0, 0.5, 1.5, 10.0), Candle(HOUR_MS, 1.5, 2.5, 1.0, 2.0, 11.0))
@@ -58,6 +59,7 @@ values = st.one_of(
     st.builds(Multiple, numbers | floats),
     st.builds(Time, st.integers(0, 2**45)),
     st.builds(Duration, st.integers(-(2**40), 2**40)),
+    st.builds(Word, st.sampled_from(("stop_loss", "ma_exit"))),
 )
 tables = st.integers(1, 4).flatmap(
     lambda width: st.builds(

@@ -25,7 +25,7 @@ def test_telegram_lists_what_a_role_may_say_within_its_limits(role: Role) -> Non
 
 
 def test_a_group_of_commands_is_listed_once_with_its_words() -> None:
-    assert dict(menu(Role.TRADER))["bot"] == "Bot: list, pause, resume"
+    assert dict(menu(Role.TRADER))["bot"] == "Bot: list, pause, resume, add, remove"
     assert dict(menu(Role.VIEWER))["bot"] == "Bot: list"
 
 

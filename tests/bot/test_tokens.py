@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from bot.tokens import LENGTH, Claim, Tokens, read, tokens_key
 from engine.errors import Broken
 from engine.mail import Address
-from engine.proposal import Proposal, ProposalKind, ProposalState, Tier, digest
+from engine.proposal import Proposal, ProposalKind, ProposalState, digest
+from engine.tunable import Tier
 from handlers.reply import Decides
 
 SECRET = b"a secret of the desk" * 2

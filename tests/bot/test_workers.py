@@ -15,9 +15,9 @@ import pytest
 
 from bot.clock import SystemClock
 from bot.render import draw_picture
-from bot.workers import JOBS_WAITING_MAX, Workers
+from bot.workers import JOBS_WAITING_MAX, Tell, Workers
 from engine.candle import HOUR_MS, Candle
-from engine.errors import Broken, Refused, Unreachable
+from engine.errors import BadInput, Broken, Refused, Unreachable
 from handlers.reply import CandleChart
 from tests.clock import FakeClock, turn
 
@@ -251,3 +251,56 @@ async def test_a_picture_is_drawn_without_loading_matplotlib_here(
 
 def _size(path: Path) -> int:
     return path.stat().st_size
+
+
+# -- jobs that say how far they are, and that are refused ------------------------------------
+
+
+def count(tell: Tell, upto: int) -> int:
+    for number in range(upto):
+        tell(number, "counted")
+    return upto
+
+
+def refuse(tell: Tell, kind: type[Exception], *words: str) -> None:
+    tell("asked")
+    raise kind(*words)
+
+
+async def test_a_job_that_is_followed_tells_how_far_it_is_in_order(workers: Workers) -> None:
+    told: list[tuple[int, str]] = []
+    assert await workers.follow(lambda *said: told.append(said), count, 3) == 3
+    assert told == [(0, "counted"), (1, "counted"), (2, "counted")]
+    # Who does not follow is told nothing, and the function is called as it is.
+    assert await workers.run(operator.add, 1, 1) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "words", "as_what"),
+    [
+        (BadInput, ("days", "0", "1 to 9"), Refused),
+        (Refused, ("no",), Refused),
+        (Unreachable, ("gone",), Unreachable),
+    ],
+)
+async def test_what_a_job_refuses_is_refused_here_and_its_worker_goes_on(
+    workers: Workers, kind: type[Exception], words: tuple[str, ...], as_what: type[Exception]
+) -> None:
+    pid = await workers.run(os.getpid)
+    with pytest.raises(as_what) as caught:
+        await workers.follow(lambda *said: None, refuse, kind, *words)
+    assert type(caught.value) is as_what
+    assert str(caught.value) == str(kind(*words))
+    assert await workers.run(os.getpid) == pid
+
+
+async def test_a_follower_that_fails_takes_the_worker_with_it(workers: Workers) -> None:
+    pid = await workers.run(os.getpid)
+
+    def fail(*said: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await workers.follow(fail, count, 3)
+    await gone(pid)
+    assert await workers.run(operator.add, 1, 1) == 2

@@ -23,9 +23,10 @@ from engine.event import AddSchedule, Decide
 from engine.mail import Address, Received
 from engine.people import Asker, Human, Principal, PrincipalKind, Role, human
 from engine.ports import Commit
-from engine.proposal import Proposal, ProposalState, Tier, Way, digest
+from engine.proposal import Proposal, ProposalState, Way, digest
 from engine.store.memory import MemoryMail, MemoryStore
 from engine.store.sql import open_store
+from engine.tunable import Tier
 from handlers import COMMANDS
 from handlers.command import Kind
 from handlers.reply import Decides
@@ -866,7 +867,25 @@ CLASSES: dict[str, tuple[Kind, Role, str]] = {
     "price": (LOOKS, VIEWER, "/price BTC"),
     "chart": (LOOKS, VIEWER, "/chart BTC"),
     "symbols": (LOOKS, VIEWER, "/symbols"),
+    "data": (LOOKS, VIEWER, "/data"),
+    "backtest": (LOOKS, TRADER, "/backtest shortseller BTC 1"),
+    "backtest list": (LOOKS, VIEWER, "/backtest list"),
+    "backtest show": (LOOKS, VIEWER, "/backtest show 1"),
+    "backtest cancel": (LOOKS, TRADER, "/backtest cancel 1"),
+    "compare": (LOOKS, VIEWER, "/compare 1 1"),
     "why": (LOOKS, VIEWER, "/why BTC"),
+    "patterns": (LOOKS, VIEWER, "/patterns BTC"),
+    "regime": (LOOKS, VIEWER, "/regime BTC"),
+    "signals": (LOOKS, VIEWER, "/signals"),
+    "quality": (LOOKS, VIEWER, "/quality"),
+    "strategy list": (LOOKS, VIEWER, "/strategy list"),
+    "strategy show": (LOOKS, VIEWER, "/strategy show rsi"),
+    "analytics": (LOOKS, VIEWER, "/analytics"),
+    "performance": (LOOKS, VIEWER, "/performance by:entry"),
+    "exits": (LOOKS, VIEWER, "/exits"),
+    "daily": (LOOKS, VIEWER, "/daily"),
+    "weekly": (LOOKS, VIEWER, "/weekly"),
+    "monthly": (LOOKS, VIEWER, "/monthly"),
     "alerts": (LOOKS, VIEWER, "/alerts"),
     "schedule list": (LOOKS, VIEWER, "/schedule list"),
     "people": (LOOKS, ADMIN, "/people"),
@@ -878,6 +897,11 @@ CLASSES: dict[str, tuple[Kind, Role, str]] = {
     "close": (PRESSED, TRADER, "/close BTC"),
     "bot pause": (ACTS, TRADER, f"/bot pause {BOT}"),
     "bot resume": (PRESSED, TRADER, f"/bot resume {BOT}"),
+    "bot add": (PRESSED, TRADER, "/bot add momentum ETH"),
+    "bot remove": (PRESSED, TRADER, f"/bot remove {BOT}"),
+    "strategy off": (ACTS, TRADER, f"/strategy off {BOT} ETH"),
+    "strategy on": (PRESSED, TRADER, f"/strategy on {BOT} ETH"),
+    "side": (PRESSED, TRADER, "/side long_only 12h"),
     "approve": (ACTS, TRADER, "/approve {open}"),
     "halt": (ACTS, TRADER, "/halt"),
     "resume": (TYPED, ADMIN, "/resume"),
@@ -899,6 +923,9 @@ CLASSES: dict[str, tuple[Kind, Role, str]] = {
 }
 # What has nothing to do for who is allowed to say it.
 IN_VAIN = {
+    "Allowed: 3 to 3650: shortseller warms up",
+    "There is no backtest 1.",
+    "Backtest 1 neither waits nor runs",
     "You are viewer already",
     "You are trader already",
     "You are admin already",
@@ -908,6 +935,7 @@ IN_VAIN = {
     "with the account that the desk knows",
     "/buy needs the role trader",
     "ann is the only admin who can act",
+    "stands in countersign.toml",
 }
 TIERS = {PRESSED: Tier.YELLOW, TYPED: Tier.RED}
 

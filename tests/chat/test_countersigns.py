@@ -10,8 +10,9 @@ import pytest
 
 from engine.bot import BotStatus
 from engine.people import Role
-from engine.proposal import ProposalState, Tier
+from engine.proposal import ProposalState
 from engine.store.sql import open_store
+from engine.tunable import Tier
 from tests.chat import discord_scene
 from tests.chat.both_scene import Both, HandClock, code, enroll, only, open_both, said_of, staff
 from tests.chat.desks import ChatDesk, quiet_market

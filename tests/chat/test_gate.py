@@ -35,8 +35,9 @@ from engine.event import (
 )
 from engine.mail import Address, Chat, ChatKind, Offer
 from engine.people import Asker, Identity, Person, Principal, PrincipalKind, Role
-from engine.proposal import Proposal, ProposalState, Tier, Way
+from engine.proposal import Proposal, ProposalState, Way
 from engine.store.memory import MemoryStore
+from engine.tunable import Tier
 from handlers import COMMANDS, cards
 from handlers.alerts import CONSOLE
 from tests.askers import OPERATING
@@ -83,6 +84,9 @@ LOCKED_OUT = "You are locked out, until an admin says /unlock."
 ONLY_ADMIN = "admin is the only admin who can act: only the console locks them out."
 PRIVATELY = "Say that to me in a private chat."
 ZOE = "zoe"
+TOO_FEW_DAYS = "days: 1 is not valid. Allowed: 3 to 3650: shortseller warms up on 601 bars of 5m."
+NO_BACKTEST = "There is no backtest 999. /backtest list shows them."
+NO_OTHER_BACKTEST = "There is no backtest 998. /backtest list shows them."
 
 TABLE = {
     "whoami": Row(ANYBODY, LOOKS),
@@ -123,7 +127,32 @@ TABLE = {
     "price": Row(VIEWER, LOOKS, {"symbol": "BTC"}),
     "chart": Row(VIEWER, LOOKS, {"symbol": "BTC", "timeframe": "5m"}),
     "symbols": Row(VIEWER, LOOKS),
+    "data": Row(VIEWER, LOOKS),
+    "backtest": Row(
+        TRADER,
+        LOOKS,
+        {"strategy": "shortseller", "symbols": "BTC", "days": "1"},
+        (TOO_FEW_DAYS,),
+    ),
+    "backtest list": Row(VIEWER, LOOKS),
+    "backtest show": Row(VIEWER, LOOKS, {"number": "999"}, (NO_BACKTEST,)),
+    "backtest cancel": Row(
+        TRADER, LOOKS, {"number": "999"}, ("Backtest 999 neither waits nor runs.",)
+    ),
+    "compare": Row(VIEWER, LOOKS, {"first": "998", "second": "999"}, (NO_OTHER_BACKTEST,)),
     "why": Row(VIEWER, LOOKS, {"symbol": "BTC"}),
+    "patterns": Row(VIEWER, LOOKS, {"symbol": "BTC", "timeframe": "5m"}),
+    "regime": Row(VIEWER, LOOKS, {"symbol": "BTC", "timeframe": "5m"}),
+    "signals": Row(VIEWER, LOOKS, {"symbol": "BTC", "count": "5"}),
+    "quality": Row(VIEWER, LOOKS, {"days": "30"}),
+    "strategy list": Row(VIEWER, LOOKS),
+    "strategy show": Row(VIEWER, LOOKS, {"strategy": "rsi", "part": "parameters"}),
+    "analytics": Row(VIEWER, LOOKS, {"bot": BOT, "days": "30", "part": "risk"}),
+    "performance": Row(VIEWER, LOOKS, {"by": "exit", "days": "30"}),
+    "exits": Row(VIEWER, LOOKS, {"days": "30"}),
+    "daily": Row(VIEWER, LOOKS, {"count": "3"}),
+    "weekly": Row(VIEWER, LOOKS, {"count": "3"}),
+    "monthly": Row(VIEWER, LOOKS, {"count": "3"}),
     "alerts": Row(VIEWER, LOOKS),
     "schedule list": Row(VIEWER, LOOKS),
     "schedule run": Row(VIEWER, LOOKS, {"schedule": "1"}),
@@ -137,6 +166,18 @@ TABLE = {
     ),
     "bot pause": Row(TRADER, ACTS, {"bot": BOT}),
     "bot resume": Row(TRADER, YELLOW, {"bot": BOT}),
+    "bot add": Row(TRADER, YELLOW, {"strategy": "momentum", "symbols": "ETH"}),
+    "bot remove": Row(
+        TRADER,
+        YELLOW,
+        {"bot": BOT},
+        (f"{BOT} stands in countersign.toml: it is removed there, for a restart.",),
+    ),
+    "strategy off": Row(TRADER, ACTS, {"name": BOT, "symbol": "ETH"}),
+    "strategy on": Row(
+        TRADER, YELLOW, {"name": BOT, "symbol": "BTC"}, (f"{BOT} on BTCUSDT is on already.",)
+    ),
+    "side": Row(TRADER, YELLOW, {"side": "long_only"}),
     "buy": Row(TRADER, YELLOW, {"symbol": "ETH", "amount": "100"}),
     "sell": Row(TRADER, YELLOW, {"symbol": "ETH", "amount": "100"}),
     "close": Row(TRADER, YELLOW, {"symbol": "BTC", "share": "half"}),

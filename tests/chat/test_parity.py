@@ -21,6 +21,7 @@ from handlers.reply import Block, Chart, Code, Fields, File, Reply, Table, Text,
 from tests.chat import telegram_scene
 from tests.chat.desks import ChatDesk, LiveMarket, busy_market
 from tests.chat.discord_scene import Scene, SteeredClock, open_scene, said
+from tests.findings import done, finding
 from tests.handlers.desks import BOT, BTC, ETH, FALLING_TWICE, course, quiet
 from tests.servers.telegram import TelegramServer
 from tests.servers.telegram_chat import Chat, Menu, Message, User
@@ -29,6 +30,11 @@ from tests.servers.telegram_chat import Chat, Menu, Message, User
 VALUES: dict[str, dict[str, Any]] = {
     "bot pause": {"bot": BOT},
     "bot resume": {"bot": BOT},
+    "bot add": {"strategy": "momentum", "symbols": ETH},
+    "bot remove": {"bot": BOT},
+    "strategy off": {"name": "shortseller"},
+    "strategy on": {"name": "shortseller"},
+    "side": {"side": "long_only"},
     "buy": {"symbol": ETH, "amount": "100"},
     "sell": {"symbol": ETH, "amount": "100"},
     "close": {"symbol": BTC},
@@ -40,6 +46,11 @@ VALUES: dict[str, dict[str, Any]] = {
     # All that is said here becomes a row; these are there before.
     "audit": {"user": "AddAlert"},
     "help": {"command": "schedule add"},
+    "backtest": {"strategy": "shortseller", "symbols": BTC, "days": 2},
+    "backtest show": {"number": "1"},
+    "backtest cancel": {"number": "1"},
+    "compare": {"first": "1", "second": "2"},
+    "strategy show": {"strategy": "rsi"},
     "chart": {"symbol": BTC, "timeframe": "1h"},
     "alert": {"symbol": BTC, "direction": "above", "price": "120000"},
     "unalert": {"alert": 1},
@@ -48,12 +59,16 @@ VALUES: dict[str, dict[str, Any]] = {
     "schedule run": {"schedule": 1},
 }
 # There a command that others begin with is one of them.
-ON_DISCORD = {"audit": "audit show"}
+ON_DISCORD = {"audit": "audit show", "backtest": "backtest run"}
 # A terminal cuts long words where it is narrow.
 WIDE = 200
 # They say where somebody speaks from, and so another thing to each.
 PERSONAL = {"whoami", "alerts", "schedule list"}
-READS = [command for command in COMMANDS if command.kind is Kind.READ]
+# They run beside the desk: each time they are said it is another backtest.
+RUNNING = {"backtest", "backtest cancel"}
+READS = [
+    command for command in COMMANDS if command.kind is Kind.READ and command.name not in RUNNING
+]
 # What not everybody of the desk may do.
 REFUSED = [command for command in COMMANDS if command.role > Role.VIEWER]
 
@@ -224,6 +239,8 @@ def context(desk: Desk, surface: str, user_id: str, address: Address | None) -> 
 async def test_each_command_that_looks_tells_the_same_everywhere(here: Both) -> None:
     for line in ("/alert BTC above 120000", "/schedule add 08:00 UTC status"):
         await here.on_telegram(here.ann, line)
+    for number in (1, 2):
+        here.desk.desk.studies.end(number, done(number, finding()), finding())
     for command in READS:
         line = line_of(command)
         replies = {

@@ -15,9 +15,10 @@ from bot.telegram import ALLOWED_UPDATES
 from engine.bot import BotStatus
 from engine.effect import NoticeKind
 from engine.ports import Store
-from engine.proposal import ProposalKind, Tier
+from engine.proposal import ProposalKind
 from engine.store.memory import MemoryStore
 from engine.store.sql import open_store
+from engine.tunable import Tier
 from tests.chat.desks import DOT, ChatDesk, LiveMarket, busy_market, open_chat_desk
 from tests.chat.telegram_scene import Scene, eventually, open_scene
 from tests.handlers.desks import BOT, BTC, ETH, FALLING_TWICE, course, quiet

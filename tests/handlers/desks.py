@@ -27,6 +27,7 @@ from handlers.command import Context, Principal, PrincipalKind
 from handlers.dispatch import RATES, dispatch_line
 from handlers.reply import Block, Fields, Reply, Table, Text, Value
 from tests.clock import FakeClock, turn
+from tests.studies import ScriptedStudies
 
 T0 = 1_735_689_600_000
 BAR = 5 * MINUTE_MS
@@ -158,13 +159,17 @@ async def build(
     ]
     rules = {symbol: market.instrument(symbol) for symbol in market.symbols}
     paper = PaperSettings(slippage_max=0.0)
-    books = [PaperBook(b.account, b.capital, paper, rules, market.funding_rate) for b in bots]
+
+    def new_book(account: str, deposit: Decimal) -> PaperBook:
+        return PaperBook(account, deposit, paper, rules, market.funding_rate)
+
+    books = [new_book(bot.account, bot.capital) for bot in bots]
     runtime = Runtime(
         core=Core(
             bots, rules, market.interval, "paper", market.name, policy or Policy(SECRET, Decimal(0))
         ),
         store=store,
-        exchange=PaperExchange(books, {bot.account: bot.symbols for bot in bots}),
+        exchange=PaperExchange(books, {bot.account: bot.symbols for bot in bots}, new_book),
         market=market,
         clock=clock,
         audit_key=b"k" * 32,
@@ -175,7 +180,16 @@ async def build(
     await runtime.know(people, accounts)
     rates = Paces(clock, WIDE_RATES)
     desk = Desk(
-        "paper", "1.2.3", clock.now(), runtime, store, market, clock, {"desk": IN_FORCE}, rates
+        "paper",
+        "1.2.3",
+        clock.now(),
+        runtime,
+        store,
+        market,
+        clock,
+        {"desk": IN_FORCE},
+        rates,
+        ScriptedStudies(),
     )
     return runtime, desk
 

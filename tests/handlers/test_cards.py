@@ -9,8 +9,9 @@ from engine.desk import Desk
 from engine.event import ResumeDesk
 from engine.order import Side
 from engine.people import Role
-from engine.proposal import Proposal, ProposalState, Ticket, Tier, digest, shown_of
+from engine.proposal import Proposal, ProposalState, Ticket, digest, shown_of
 from engine.signal import GateResult
+from engine.tunable import Tier
 from handlers.cards import card
 from handlers.reply import (
     Button,

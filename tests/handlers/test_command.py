@@ -30,11 +30,19 @@ def test_the_commands_stand_in_the_order_of_the_registry() -> None:
         "bots",
         "portfolio",
         "reports",
+        "periods",
+        "performance",
         "trade",
         "orders",
         "proposals",
         "market",
+        "data",
+        "backtest",
+        "technical",
         "strategy",
+        "signals",
+        "strategies",
+        "sides",
         "alerts",
         "people",
         "audit",
@@ -65,6 +73,7 @@ def test_what_changes_something_needs_a_trader_or_an_admin() -> None:
     }
     assert writing == {
         "bot pause": Role.TRADER,
+        "strategy off": Role.TRADER,
         "halt": Role.TRADER,
         "approve": Role.TRADER,
         "reject": Role.TRADER,
@@ -85,6 +94,10 @@ def test_what_can_hurt_the_account_waits_for_a_human() -> None:
     }
     assert waiting == {
         "bot resume": (Role.TRADER, Kind.SENSITIVE),
+        "bot add": (Role.TRADER, Kind.SENSITIVE),
+        "bot remove": (Role.TRADER, Kind.SENSITIVE),
+        "strategy on": (Role.TRADER, Kind.SENSITIVE),
+        "side": (Role.TRADER, Kind.SENSITIVE),
         "buy": (Role.TRADER, Kind.SENSITIVE),
         "sell": (Role.TRADER, Kind.SENSITIVE),
         "close": (Role.TRADER, Kind.SENSITIVE),
@@ -102,8 +115,8 @@ def test_whatever_changes_something_only_asks_the_core_for_it() -> None:
 
 
 def test_only_what_reduces_risk_acts_however_late_it_comes() -> None:
-    always = [command.name for command in COMMANDS if command.always]
-    assert always == ["bot pause", "halt", "reject", "lock"]
+    always = {command.name for command in COMMANDS if command.always}
+    assert always == {"bot pause", "strategy off", "halt", "reject", "lock"}
 
 
 @pytest.mark.parametrize(

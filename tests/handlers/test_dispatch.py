@@ -28,22 +28,42 @@ ARGUMENTS = {
     "unlock": "tom",
     "bot pause": BOT,
     "bot resume": BOT,
+    "bot add": "momentum ETH",
+    "bot remove": "momentum_001",
+    "strategy off": "shortseller BTC",
+    "strategy on": "shortseller BTC",
+    "side": "long_only 12h",
+    "strategy show": "rsi",
+    "backtest": "volume BTC 2",
+    "backtest show": "1",
+    "backtest cancel": "1",
+    "compare": "1 2",
     "alert": "BTC above 900000",
     "unalert": "1",
     "schedule add": "08:00 status",
     "schedule remove": "1",
     "schedule run": "1",
 }
+# What is answered to a command's first word alone.
+SCHEDULES = (
+    "Say one of: /schedule add <when> [zone] [command], /schedule list, "
+    "/schedule remove <schedule>, /schedule run <schedule>."
+)
 # What there must be before a command can do something.
 BEFORE = {
     "unalert": ("/alert BTC above 900000",),
     "schedule remove": ("/schedule add 08:00 status",),
     "schedule run": ("/schedule add 08:00 status",),
     "bot resume": (f"/bot pause {BOT}",),
+    "bot remove": ("/bot add momentum ETH", "/approve 1"),
+    "strategy on": ("/strategy off shortseller BTC",),
     "resume": ("/halt",),
     "approve": (f"/bot pause {BOT}", f"/bot resume {BOT}"),
     "reject": (f"/bot pause {BOT}", f"/bot resume {BOT}"),
     "unlock": ("/lock tom",),
+    "backtest show": ("/backtest volume BTC 2",),
+    "backtest cancel": ("/backtest volume BTC 2",),
+    "compare": ("/backtest volume BTC 2", "/backtest volume ETH 2"),
 }
 # What is refused for another reason than the role of the command.
 REFUSED = {
@@ -94,8 +114,8 @@ async def test_an_argument_parsed_elsewhere_meets_the_same_check(desk: Desk) -> 
         ("/", "Type a command, for example /status. /help lists them all."),
         ("/statsu", "There is no command /statsu. Did you mean /status? /help lists them all."),
         ("/xyzzy", "There is no command /xyzzy. /help lists them all."),
-        ("/bot", "Say one of: /bot list, /bot pause <bot>, /bot resume <bot>."),
-        ("/bot stop", "Say one of: /bot list, /bot pause <bot>, /bot resume <bot>."),
+        ("/schedule", SCHEDULES),
+        ("/schedule stop", SCHEDULES),
         ("x" * (LINE_MAX + 1), f"A command has at most {LINE_MAX} characters."),
     ],
 )

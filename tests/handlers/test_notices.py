@@ -129,7 +129,7 @@ def test_an_exit_says_result_reason_time_held_and_balance(facts: Facts) -> None:
     assert notice_reply(notice).blocks == (
         Text(
             "Bought back 0.049 BTCUSDT at 101,680.0: -8.90 USDT net (-0.18%) after 2h 25m.\n"
-            "shortseller_001, 2025-01-03 08:10 UTC: the price is no longer below its averages. "
+            "shortseller_001, 2025-01-03 08:10 UTC: the price is on the wrong side of its average. "
             "Balance 9,991.10 USDT."
         ),
     )

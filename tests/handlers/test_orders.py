@@ -9,7 +9,8 @@ import pytest
 from engine.desk import Desk
 from engine.order import Order, Reason, Side
 from engine.people import Role
-from engine.proposal import ProposalKind, Tier, shown_of
+from engine.proposal import ProposalKind, shown_of
+from engine.tunable import Tier
 from tests.handlers.desks import (
     BOT,
     BTC,

@@ -9,7 +9,8 @@ import pytest
 from engine.desk import Desk
 from engine.mail import Address, ChatKind
 from engine.people import Person, Role
-from engine.proposal import ProposalKind, Tier
+from engine.proposal import ProposalKind
+from engine.tunable import Tier
 from handlers.cards import card
 from handlers.command import Context
 from handlers.dispatch import dispatch_line

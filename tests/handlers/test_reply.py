@@ -14,6 +14,7 @@ from handlers.reply import (
     Reply,
     Time,
     Value,
+    Word,
     raw,
     show,
 )
@@ -55,7 +56,8 @@ MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
         (True, "✓"),
         (False, "✗"),
         (None, "-"),
-        ("as it is", "as it is"),
+        ("as it_is", "as it_is"),
+        (Word("stop_loss"), "stop loss"),
     ],
 )
 def test_a_value_reads_well(value: Value, shown: str) -> None:
@@ -78,6 +80,7 @@ def test_a_value_reads_well(value: Value, shown: str) -> None:
         (7, 7),
         (None, None),
         ("short", "short"),
+        (Word("stop_loss"), "stop_loss"),
     ],
 )
 def test_a_machine_gets_the_bare_value_and_never_an_exponent(value: Value, bare: object) -> None:

@@ -4,9 +4,10 @@ import pytest
 
 from engine.desk import Desk
 from engine.signal import GateResult
+from engine.strategies import STRATEGIES
 from engine.strategies.kernel import Condition
 from engine.view import WhyView
-from handlers.reply import Reply, Text
+from handlers.reply import Reply, Text, Word
 from handlers.strategy import conclude
 from tests.handlers.desks import BOT, BTC, ETH, OpenDesk, ScriptedMarket, quiet, say, table
 
@@ -14,6 +15,9 @@ TRADING = GateResult("mode and kill", True, "trading")
 WARMING = GateResult("warm-up", False, "312 of 601 bars")
 BELOW = Condition("below EMA 240", True, "1 vs 2")
 ABOVE = Condition("below EMA 600", False, "3 vs 2")
+GROUND = Condition("strong 87%", False, "RSI at most 20")
+UNSURE = Condition("opinion", False, "neutral 45%")
+SURE = Condition("opinion", True, "long 73%")
 
 
 @pytest.mark.parametrize(
@@ -22,6 +26,8 @@ ABOVE = Condition("below EMA 600", False, "3 vs 2")
         ((BELOW, ABOVE), (TRADING, WARMING), "No entry now: warm-up 312 of 601 bars."),
         ((BELOW, ABOVE), (TRADING,), "No entry now: not below EMA 600 (3 vs 2)."),
         ((BELOW,), (TRADING,), "Every condition holds and every gate is open: "),
+        ((GROUND, UNSURE), (TRADING,), "No entry now: its opinion is neutral 45%."),
+        ((GROUND, SURE), (TRADING,), "Every condition holds and every gate is open: "),
     ],
 )
 def test_the_conclusion_names_the_first_thing_in_the_way(
@@ -59,6 +65,25 @@ async def test_every_condition_and_every_gate_is_shown_with_its_verdict(desk: De
     ]
 
 
+async def test_the_votes_of_the_timeframes_stand_among_the_conditions(
+    open_desk: OpenDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreeing = STRATEGIES["combined"].tuned({"agreement": 1.0})
+    monkeypatch.setitem(STRATEGIES, "shortseller", agreeing)
+    desk = await open_desk(ScriptedMarket({BTC: quiet(30)}))
+    answer = await say(desk, "/why btc")
+    conditions = [row[1] for row in table(answer, "What the strategy sees").rows]
+    assert conditions[-5:] == [
+        "vote of 15m",
+        "vote of 30m",
+        "vote of 1h",
+        "timeframes agree",
+        "opinion",
+    ]
+    gates = [row[1] for row in table(answer, "What the gates say to an entry now").rows]
+    assert gates[:3] == ["confidence", "calm market", "confirmed"]
+
+
 async def test_for_an_open_position_it_says_why_it_is_held_and_what_would_close_it(
     desk: Desk,
 ) -> None:
@@ -73,9 +98,9 @@ async def test_for_an_open_position_it_says_why_it_is_held_and_what_would_close_
 async def test_the_last_decisions_stand_with_gate_and_reason_newest_first(desk: Desk) -> None:
     decisions = table(await say(desk, "/why btc"), "Last decisions")
     assert [(row[2], row[4], row[6]) for row in decisions.rows] == [
-        ("entry", "ema_cross", True),
-        ("exit", "ma_exit", True),
-        ("entry", "ema_cross", True),
+        ("entry", Word("ema_cross"), "approved"),
+        ("exit", Word("ma_exit"), "approved"),
+        ("entry", Word("ema_cross"), "approved"),
     ]
 
 
@@ -97,7 +122,7 @@ async def test_a_symbol_that_no_bot_trades_is_said_to_be_one(open_desk: OpenDesk
 
 async def test_a_bot_without_a_bar_says_so(empty_desk: Desk) -> None:
     assert _sentence(await say(empty_desk, "/why")) == (
-        f"{BOT} has not seen a closed bar of BTCUSDT yet."
+        f"{BOT} has not seen a closed bar of BTCUSDT yet: 601 bars are missing."
     )
 
 

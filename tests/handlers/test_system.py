@@ -1,5 +1,6 @@
 """The desk itself: status, health, help and the way in."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -157,44 +158,38 @@ async def test_wait_says_how_many_candles_were_taken_and_until_when(desk: Desk) 
 
 
 async def test_help_lists_only_what_the_asker_may_run(desk: Desk) -> None:
-    def usages(role_answer: object) -> set[Value]:
-        blocks = getattr(role_answer, "blocks", ())
-        return {row[0] for block in blocks if isinstance(block, Table) for row in block.rows}
+    async def names(role: Role) -> set[str]:
+        words = " ".join(map(str, fields(await say(desk, "/help", role)).values()))
+        return {name.strip() for name in re.split(r"[⚪🟢🟡🔴]/", words) if name}
 
-    viewer = usages(await say(desk, "/help", Role.VIEWER))
-    trader = usages(await say(desk, "/help", Role.TRADER))
+    viewer, trader = await names(Role.VIEWER), await names(Role.TRADER)
     assert trader - viewer == {
-        "/bot pause <bot>",
-        "/bot resume <bot>",
-        "/alert <symbol> <direction> <price>",
-        "/unalert <alert>",
-        "/schedule add <when> [zone] [command]",
-        "/schedule remove <schedule>",
-        "/buy <symbol> <amount> [bot] [stop] [target]",
-        "/sell <symbol> <amount> [bot] [stop] [target]",
-        "/close <symbol> [share] [bot]",
-        "/halt [reason]",
-        "/approve <proposal> [code] [phrase]",
-        "/reject <proposal>",
-    }
-    assert "/pnl [days]" in viewer
+        "bot pause", "bot resume", "bot add", "bot remove", "strategy off", "strategy on", "side",
+        "backtest", "backtest cancel", "alert", "unalert", "schedule add", "schedule remove",
+        "buy", "sell", "close", "halt", "approve", "reject",
+    }  # fmt: skip
+    assert {"pnl", "strategy show"} <= viewer
 
 
 @pytest.mark.parametrize(
-    ("usage", "light"),
+    ("about", "usage", "light"),
     [
-        ("/status", "⚪"),
-        ("/halt [reason]", "🟢"),
-        ("/bot resume <bot>", "🟡"),
-        ("/resume", "🔴"),
+        ("desk", "/status", "⚪"),
+        ("orders", "/halt [reason]", "🟢"),
+        ("bots", "/bot resume <bot>", "🟡"),
+        ("Orders", "/resume", "🔴"),
     ],
 )
-async def test_help_shows_by_a_color_what_a_command_takes(
-    desk: Desk, usage: str, light: str
+async def test_help_on_a_group_shows_by_a_color_what_a_command_takes(
+    desk: Desk, about: str, usage: str, light: str
 ) -> None:
-    answer = await say(desk, "/help")
+    answer = await say(desk, f"/help {about}")
     told = {row[0]: row[1] for b in answer.blocks if isinstance(b, Table) for row in b.rows}
     assert str(told[usage]).startswith(f"{light} ")
+
+
+async def test_a_group_that_is_named_like_a_command_gives_way_to_a_slash(desk: Desk) -> None:
+    assert fields(await say(desk, "/help /orders"))["usage"] == "/orders [limit]"
 
 
 @pytest.mark.parametrize(
@@ -237,6 +232,11 @@ async def test_help_on_a_command_gives_usage_arguments_and_allowed_values(desk: 
     assert "1h" in str(arguments[1]["allowed"])
 
 
+async def test_help_says_what_leaving_out_means_where_the_default_does_not(desk: Desk) -> None:
+    side, lasts = rows(table(await say(desk, "/help side"), "Arguments"))
+    assert (side["default"], lasts["default"]) == (None, "for good")
+
+
 async def test_help_knows_names_of_two_words_and_the_slash(desk: Desk) -> None:
     assert fields(await say(desk, "/help /bot pause"))["kind"] == "write"
 
@@ -245,7 +245,7 @@ async def test_help_knows_names_of_two_words_and_the_slash(desk: Desk) -> None:
     ("line", "role", "part"),
     [
         ("/help nothing", Role.ADMIN, "Allowed: start, menu, help"),
-        ("/help bot", Role.ADMIN, "Allowed: bot list, bot pause, bot resume."),
+        ("/help bot", Role.ADMIN, "Allowed: bot list, bot pause, bot resume, bot add, bot remove."),
         ("/help bot pause", Role.VIEWER, "/bot pause needs the role trader."),
     ],
 )

@@ -9,7 +9,7 @@ from engine.desk import Desk
 from engine.order import Order, OrderStatus, Reason, order_link_id
 from engine.ports import Commit
 from engine.position import Trade
-from handlers.reply import Duration, Money, Percent, Price, Quantity, Time
+from handlers.reply import Duration, Money, Percent, Price, Quantity, Time, Word
 from tests.handlers.desks import BOT, BTC, fields, rows, say, table
 
 D = Decimal
@@ -28,7 +28,7 @@ async def test_a_trade_shows_its_prices_result_reason_and_time(desk: Desk) -> No
         "exit": Price(trade.exit_price, 1),
         "net": Money(trade.net_pnl, signed=True),
         "net_pct": Percent(trade.pnl_pct, signed=True),
-        "reason": "ma_exit",
+        "reason": Word("ma_exit"),
         "held": Duration(trade.exit_time - trade.entry_time),
         "closed": Time(trade.exit_time),
     }
@@ -75,9 +75,9 @@ async def test_a_limit_outside_of_1_to_50_is_refused(desk: Desk, limit: str) -> 
 async def test_orders_are_listed_newest_first_with_status_and_reason(desk: Desk) -> None:
     listed = rows(table(await say(desk, "/orders"), "Orders"))
     assert [(row["order"], row["status"], row["reason"]) for row in listed] == [
-        ("P00000003", "Filled", "ema_cross"),
-        ("P00000002", "Filled", "ma_exit"),
-        ("P00000001", "Filled", "ema_cross"),
+        ("P00000003", "Filled", Word("ema_cross")),
+        ("P00000002", "Filled", Word("ma_exit")),
+        ("P00000001", "Filled", Word("ema_cross")),
     ]
 
 

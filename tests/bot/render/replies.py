@@ -27,6 +27,7 @@ from handlers.reply import (
     Text,
     Time,
     Value,
+    Word,
     show,
 )
 from tests.handlers.desks import BTC, ETH, FALLING_TWICE, ScriptedMarket, build, course, say
@@ -94,6 +95,7 @@ _values: st.SearchStrategy[Value] = st.one_of(
     st.builds(Percent, _numbers, st.booleans()),
     st.builds(Time, st.integers(0, 2**41)),
     st.builds(Duration, st.integers(0, 2**41)),
+    st.builds(Word, st.sampled_from(("stop_loss", "ma_exit"))),
 )
 
 

@@ -1,5 +1,6 @@
 """Having the charts of a reply drawn: paths, failures, and the folder they are kept in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,13 @@ async def test_every_chart_gets_a_path_in_its_order(tmp_path: Path) -> None:
         f"equity-{TS}-{TS + HOUR_MS}.png",
     ]
     assert all(path and path.is_absolute() for path in paths)
+
+
+async def test_two_charts_of_the_same_candles_have_their_own_names(tmp_path: Path) -> None:
+    marked = replace(CANDLE_CHART, title="BTCUSDT patterns 1h")
+    both = reply(Chart(CANDLE_CHART), Chart(marked))
+    paths = await draw_charts(both, tmp_path, draw, nobody)
+    assert len({path and path.name for path in paths}) == 2
 
 
 async def test_a_chart_that_cannot_be_drawn_is_none_and_the_others_are_drawn(
