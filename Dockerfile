@@ -23,11 +23,13 @@ RUN pip install --no-deps --no-build-isolation . \
     && pip uninstall --yes hatchling editables setuptools pip
 
 FROM ${BASE}
-# matplotlib writes its list of fonts; all else that is written goes to DATA_DIR.
+# matplotlib writes its list of fonts; all else that is written goes to DATA_DIR, compiled strategies
+# too, so that they outlast the container.
 ENV PATH=/opt/countersign/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     MPLCONFIGDIR=/tmp/matplotlib \
+    XDG_CACHE_HOME=/data/.cache \
     DATA_DIR=/data
 # A fixed id, so that volumes and backups keep their owner from one image to the next.
 RUN groupadd --gid 10001 desk \

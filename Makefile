@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup setup-dev run test check lock clean
+.PHONY: setup setup-dev run test test-chat test-rest check lock clean
 
 # What the program needs, from the lock; nothing is read from standard input.
 setup: $(VENV)/.installed
@@ -21,8 +21,15 @@ $(VENV)/.installed-dev: deploy/requirements-dev.txt pyproject.toml deploy/setup.
 run: setup
 	@$(BIN)/countersign console
 
+# Two processes side by side: chats mostly wait for local servers, the rest mostly computes.
 test: check
-	@$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory -j2 test-chat test-rest
+
+test-chat: setup-dev
+	@$(BIN)/python -m pytest tests/chat tests/program
+
+test-rest: setup-dev
+	@$(BIN)/python -m pytest --ignore=tests/chat --ignore=tests/program
 
 # Format, lint, strict types, the layer contract, the container files; the purity contract is
 # tests/test_architecture.py. The schema of compose files is the one in the package: no network.

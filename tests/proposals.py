@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from engine.proposal import Proposal, ProposalKind, Tier
+from engine.proposal import Proposal, ProposalKind
+from engine.tunable import Tier
 from tests.clock import FakeClock
 
 # When a clock for tests starts.
