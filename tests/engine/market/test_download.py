@@ -19,9 +19,13 @@ KLINES = "/v5/market/kline"
 DAYS = 40
 
 
+# Between two bars of any length and two settlements: clocks of two machines never agree at one.
+NOON = 1_735_732_800_000 + 150_000
+
+
 @pytest.fixture
 def clock():
-    return FastClock(200)
+    return FastClock(200, NOON)
 
 
 @pytest.fixture
