@@ -123,7 +123,11 @@ class Stream:
         while True:
             await self._connections.wait()
             self._connected_at = inf
-            reason = await self._connection()
+            # In a task of its own: what fails as it is canceled tells of the failure alone, and a
+            # cancel that comes as the connection breaks would be lost.
+            async with asyncio.TaskGroup() as group:
+                connection = group.create_task(self._connection())
+            reason = connection.result()
             self._handle(Disconnected(reason))
             stable = self._clock.monotonic() - self._connected_at >= STABLE_S
             failures = 0 if stable else min(failures + 1, DOUBLINGS)

@@ -771,10 +771,6 @@ async def test_a_backlog_arrives_in_order_at_the_platform_s_pace(tmp_path: Path)
     await deliver_backlog(tmp_path, kills=0)
 
 
-# What is killed while it connects leaves its half of a connection to the garbage collector.
-@pytest.mark.filterwarnings(
-    "ignore:.*(_SelectorTransport|socket.socket):pytest.PytestUnraisableExceptionWarning"
-)
 async def test_a_backlog_survives_kills_in_the_middle_of_it(tmp_path: Path) -> None:
     await deliver_backlog(tmp_path, kills=4)
 

@@ -23,6 +23,7 @@ from aiohttp import web
 
 from bot.clock import SystemClock
 from engine.ports import Clock
+from tests.clock import turn
 from tests.servers.telegram_chat import Json, User
 from tests.servers.telegram_methods import METHODS, SENDS, Call, Upload
 from tests.servers.telegram_pace import Pace
@@ -42,6 +43,9 @@ JSON_PARAMS = {
     "message_thread_id", "offset", "protect_content", "reply_markup", "reply_parameters",
     "scope", "show_alert", "timeout",
 }  # fmt: skip
+
+# From an accepted socket to a connection that the server knows of, in turns of the event loop.
+TURNS_TO_ACCEPT = 4
 
 CONFLICT = (
     "Conflict: terminated by other getUpdates request; make sure that only one bot instance is "
@@ -126,7 +130,7 @@ class TelegramServer(World):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._hang_up()
+        await self._end_connections()
         await self._runner.cleanup()
 
     @property
@@ -172,8 +176,7 @@ class TelegramServer(World):
 
     async def outage(self) -> None:
         """End every connection and accept no more until `back`."""
-        await self._site.stop()
-        self._hang_up()
+        await self._end_connections()
 
     async def back(self) -> None:
         """Listen, where it listened before."""
@@ -295,7 +298,12 @@ class TelegramServer(World):
         else:
             self.pending = [each for each in self.pending if each["update_id"] >= offset]
 
-    def _hang_up(self) -> None:
+    async def _end_connections(self) -> None:
+        """Accept no more, and end what there is: that too which was just accepted."""
+        if self._site in self._runner.sites:
+            await self._site.stop()
+        for _ in range(TURNS_TO_ACCEPT):
+            await turn()
         assert self._runner.server is not None
         for connection in self._runner.server.connections:
             connection.force_close()

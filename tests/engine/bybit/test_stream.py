@@ -9,6 +9,7 @@ import pytest
 
 from engine.bybit.stream import Connected, Disconnected, Message, Stream, TopicRefused
 from engine.errors import BadInput
+from tests.clock import turn
 from tests.fast_clock import FastClock
 from tests.servers.bybit import BybitServer
 
@@ -63,6 +64,22 @@ async def test_it_says_connected_once_its_topics_are_granted(server, clock):
     assert server.subscriptions == [list(TOPICS)]
     assert listener.told(Connected) == [Connected(again=False)]
     assert {message.topic for message in listener.told(Message)} == set(TOPICS)
+
+
+@pytest.mark.parametrize("turns", range(24))
+async def test_it_ends_when_canceled_also_as_the_connection_breaks(server, clock, turns):
+    listener = Listener()
+    stream = Stream(server.ws_base + URL_PATH, TOPICS, clock, Random(1), listener.hear)
+    task = asyncio.create_task(stream.run())
+    await listener.until_told(Connected)
+    server.drop()
+    for _ in range(turns):
+        await turn()
+    task.cancel()
+    ended, _ = await asyncio.wait([task], timeout=2)
+    # What goes on is canceled once more, so that a red test ends.
+    task.cancel()
+    assert ended
 
 
 async def test_a_slow_answer_is_waited_for(server, clock):

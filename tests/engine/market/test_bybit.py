@@ -499,8 +499,8 @@ async def test_health_says_how_the_prices_come_in(server):
 
 
 async def test_rules_and_clocks_are_looked_at_again_now_and_then():
-    bybit = BybitServer(FastClock(1_000), ["BTCUSDT"], ticker_s=60.0)
-    async with bybit.running() as server, live(server, symbols=["BTCUSDT"]), asyncio.timeout(30):
+    bybit = BybitServer(FastClock(5_000), ["BTCUSDT"], ticker_s=60.0)
+    async with bybit.running() as server, live(server, symbols=["BTCUSDT"]), asyncio.timeout(8):
         while server.requests["/v5/market/instruments-info"] < 2:
             await server.clock.sleep(60)
 
