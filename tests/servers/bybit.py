@@ -1,113 +1,107 @@
-"""A Bybit for tests: public REST and the public linear stream, over real HTTP and WebSocket.
+"""A Bybit for tests, over real HTTP and WebSocket: a market, accounts with keys, and a ledger.
 
-Its candles are a function of symbol and time. Faults are attributes a test sets; with a folder
-of recorded messages all that goes out and comes in is held to them, see `violations`.
+    keys = [ApiKey("k", "s", uid="1001", balance=Decimal(10_000))]
+    async with BybitServer(clock, accounts=keys).running() as server:
+        http.endpoint = server.rest_base               # pybit, ccxt, or the desk's own client
+        url = server.ws_base + "/v5/private"           # auth, subscribe: order, execution, ...
+        server.trade("BTCUSDT", 100_500)               # a price of the test's own
+        account = server.account("1001")               # the truth: orders, fills, sizes, wallet
+        assert account.sizes == {"BTCUSDT": Decimal("0.01")}
+
+Prices are a function of symbol and time until a test makes them, by `trade` for one price or
+`feed` for a candle, which is played through all its prices, told on the public stream and served
+as a kline; `load` gives it the past. Orders meet prices when they are made, on every beat, and
+with every price of a test. A month is fed with a SteppedClock (bybit_clock.py), which both sides
+share:
+
+    server.load("BTCUSDT", past, 5 * MINUTE_MS)
+    for candle in month:
+        clock.step_to(candle.ts + 5 * MINUTE_MS)
+        await server.feed("BTCUSDT", candle, 5 * MINUTE_MS)
+        ...                                            # until the desk has done what it does
+
+Faults are attributes of `faults` (bybit_faults.py), what the market takes of an order that of
+`liquidity`. With a folder of recorded messages (`spec`) all that goes out and comes in is held to
+them, see `violations`. The modules beside this one each hold one part of the server;
+bybit_client.py has a client and a stream that tests can use.
 """
 
 import asyncio
 import contextlib
-import json
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 
-from engine.bybit.parse import INTERVALS
-from engine.candle import HOUR_MS, Candle
+from engine.candle import Candle
 from engine.ports import Clock
-from tests.servers.bybit_spec import Spec
+from tests.servers.bybit_auth import ApiKey, Keys
+from tests.servers.bybit_book import Book
+from tests.servers.bybit_faults import Call, Fate, Fault, Faults, Pushed, dice
+from tests.servers.bybit_fills import Liquidity
+from tests.servers.bybit_ledger import Account, Order
+from tests.servers.bybit_prices import (
+    FUNDING_MS,
+    PRICES,
+    SYMBOLS,
+    candle_at,
+    exact,
+    funding_at,
+    path,
+    price_at,
+)
+from tests.servers.bybit_private import PrivateRest
+from tests.servers.bybit_private_stream import PrivateStream
+from tests.servers.bybit_public import LENGTHS, PublicRest
+from tests.servers.bybit_public_stream import PublicStream, cut, send
+from tests.servers.bybit_world import World
 
-LENGTHS = {name: length for length, name in INTERVALS.items()}
-SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
-PRICES = {"BTCUSDT": 100_000.0, "ETHUSDT": 3_500.0, "SOLUSDT": 180.0}
-FUNDING_MS = 8 * HOUR_MS
-ACK_S = 0.03
-JSON = "application/json"
+__all__ = [
+    "FUNDING_MS", "LENGTHS", "PRICES", "SYMBOLS", "Account", "ApiKey", "BybitServer", "Call",
+    "Fate", "Fault", "Faults", "Liquidity", "Pushed", "candle_at", "dice", "funding_at", "price_at",
+]  # fmt: skip
 
-
-def price_at(symbol: str, ts: int) -> float:
-    """The price of a symbol at a moment, the same whenever it is asked for."""
-    drift = Random(f"{symbol}:{ts}").uniform(-0.002, 0.002)
-    return round(PRICES.get(symbol, 10.0) * (1 + drift), 2)
-
-
-def candle_at(symbol: str, interval: int, ts: int) -> Candle:
-    """The candle that opens at `ts`: four prices of its time in the right order."""
-    prices = [price_at(symbol, ts + part * interval // 4) for part in range(4)]
-    volume = round(Random(f"{symbol}:{interval}:{ts}").uniform(1, 9), 3)
-    return Candle(ts, prices[0], max(prices), min(prices), prices[-1], volume)
-
-
-def funding_at(symbol: str, stamp: int) -> str:
-    return f"{Random(f'{symbol}:{stamp}:funding').uniform(-0.0003, 0.0005):.6f}"
-
-
-@dataclass
-class Fault:
-    """How REST answers while it is set: with a status, a code, a body, or not at all."""
-
-    status: int = 200
-    code: int = 0
-    message: str = "fault"
-    body: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    hang: bool = False
-    drop: bool = False
-
-
-@dataclass
-class Faults:
-    """What is wrong with the server; everything can be changed while it runs."""
-
-    rest: Callable[[str], Fault | None] = lambda path: None
-    ack_s: float = ACK_S
-    mute_acks: bool = False
-    mute_pongs: bool = False
-    silent: bool = False
-    refused: frozenset[str] = frozenset()
-    skip: Callable[[str, int], bool] = lambda symbol, ts: False
-    absent: Callable[[str, int], bool] = lambda symbol, ts: False
-    duplicate: bool = False
-    reorder: bool = False
-    skew_ms: int = 0
-    tickers: bool = True
+Number = Decimal | float | int | str
 
 
 class BybitServer:
-    """Bybit on loopback; `clock` is its time, `symbols` what it lists."""
+    """Bybit on loopback; `clock` is its time, `symbols` what it lists, `accounts` its keys.
+
+    `ticker_s` is how often prices move and streams speak, `seed` of all chance in it.
+    """
 
     def __init__(
         self,
         clock: Clock,
         symbols: Iterable[str] = SYMBOLS,
         *,
+        accounts: Iterable[ApiKey] = (),
         spec: Path | None = None,
         ticker_s: float = 1.0,
         page: int = 500,
+        seed: int = 0,
     ) -> None:
         self.clock = clock
-        self.symbols = tuple(symbols)
-        self.untradable: dict[str, str] = {}
-        self.faults = Faults()
-        self.spec = Spec(spec) if spec else None
-        self.requests: Counter[str] = Counter()
-        self.queries: list[dict[str, str]] = []
-        self.connections: list[float] = []
-        self.subscriptions: list[list[str]] = []
-        self.pings = 0
-        self.held: list[tuple[str, dict[str, object]]] = []
+        self._world = World(clock, symbols, spec)
+        keys = Keys(self._world, accounts)
+        self._private = PrivateStream(self._world, keys)
+        self.book = Book(
+            self._world.rules, self._world.prices, self.now, Random(seed),
+            self._private.hear, clock.monotonic,
+        )  # fmt: skip
+        self._private.book = self.book
+        for key in keys.known.values():
+            self.book.open_account(key.uid, key.balance)
+        self._public_rest = PublicRest(self._world, page)
+        self._public = PublicStream(self._world)
+        self._private_rest = PrivateRest(self._world, self.book, keys, self._private.settle)
         self._ticker_s = ticker_s
-        self._page = page
-        self._sockets: dict[web.WebSocketResponse, set[str]] = {}
         self._port = 0
 
-    @property
-    def violations(self) -> list[str]:
-        """What came in or went out that the recorded messages do not allow."""
-        return self.spec.violations if self.spec else []
+    # -- what it is and what it saw ----------------------------------------------------------
 
     @property
     def rest_base(self) -> str:
@@ -117,22 +111,87 @@ class BybitServer:
     def ws_base(self) -> str:
         return f"ws://127.0.0.1:{self._port}"
 
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        return self._world.symbols
+
+    @property
+    def untradable(self) -> dict[str, str]:
+        """Contracts that are listed but not traded, with their status."""
+        return self._world.untradable
+
+    @untradable.setter
+    def untradable(self, contracts: dict[str, str]) -> None:
+        self._world.untradable = contracts
+
+    @property
+    def faults(self) -> Faults:
+        return self._world.faults
+
+    @property
+    def violations(self) -> list[str]:
+        """What came in or went out that the recorded messages do not allow."""
+        return self._world.spec.violations if self._world.spec else []
+
+    @property
+    def requests(self) -> "dict[str, int]":
+        """How often each path was asked for."""
+        return self._world.requests
+
+    @property
+    def queries(self) -> list[dict[str, str]]:
+        """The parameters of every request, with its `path`."""
+        return self._world.queries
+
+    @property
+    def connections(self) -> list[float]:
+        """When each public stream was opened, in seconds of the clock."""
+        return self._public.connections
+
+    @property
+    def private_connections(self) -> list[float]:
+        """When each private stream was opened, in seconds of the clock."""
+        return self._private.opened
+
+    @property
+    def subscriptions(self) -> list[list[str]]:
+        return self._public.subscriptions
+
+    @property
+    def pings(self) -> int:
+        return self._public.pings
+
+    @property
+    def private_pings(self) -> int:
+        return self._private.pings
+
+    @property
+    def streams(self) -> int:
+        """Public streams that are open."""
+        return len(self._public.sockets)
+
+    @property
+    def private_streams(self) -> int:
+        """Private streams that are open and subscribed to something."""
+        return sum(bool(c.topics) for c in self._private.connections.values())
+
     def now(self) -> int:
-        return self.clock.now() + self.faults.skew_ms
+        return self._world.now()
+
+    def account(self, uid: str | None = None) -> Account:
+        """The ledger of an account; of the only one there is without `uid`."""
+        if uid is None:
+            (uid,) = self.book.accounts
+        return self.book.accounts[uid]
+
+    # -- running -----------------------------------------------------------------------------
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["BybitServer"]:
         """Serve while the context lasts."""
         app = web.Application()
-        for path, handler in {
-            "/v5/market/time": self._time,
-            "/v5/market/kline": self._kline,
-            "/v5/market/instruments-info": self._instruments,
-            "/v5/market/tickers": self._tickers,
-            "/v5/market/funding/history": self._funding,
-        }.items():
-            app.router.add_get(path, self._rest(handler))
-        app.router.add_get("/v5/public/linear", self._stream)
+        for part in (self._public_rest, self._public, self._private_rest, self._private):
+            part.add_to(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", self._port)
@@ -146,186 +205,8 @@ class BybitServer:
             with contextlib.suppress(asyncio.CancelledError):
                 await beat
             self.drop()
+            await self._private.close()
             await runner.cleanup()
-
-    # -- what a test does to it --------------------------------------------------------------
-
-    def drop(self) -> None:
-        """Cut every stream's TCP connection."""
-        for socket in list(self._sockets):
-            if socket._req is not None and socket._req.transport is not None:
-                socket._req.transport.abort()
-
-    async def close_streams(self, code: int = WSCloseCode.GOING_AWAY) -> None:
-        for socket in list(self._sockets):
-            await socket.close(code=code)
-
-    async def say(self, text: str) -> None:
-        """Send every stream a frame of the test's own."""
-        for socket in list(self._sockets):
-            await self._send(socket, text)
-
-    @property
-    def streams(self) -> int:
-        return len(self._sockets)
-
-    # -- REST --------------------------------------------------------------------------------
-
-    def _rest(self, handler: Callable[[dict[str, str]], object]) -> Callable[..., object]:
-        async def answer(request: web.Request) -> web.StreamResponse:
-            query = dict(request.query)
-            self.requests[request.path] += 1
-            self.queries.append({"path": request.path, **query})
-            if self.spec:
-                self.spec.check_request(request.path, query)
-            if fault := self.faults.rest(request.path):
-                return await self._fail(request, fault)
-            result = handler(query)
-            code, message = (0, "OK") if isinstance(result, dict) else (10_001, str(result))
-            body = self._body(code, message, result if code == 0 else {})
-            if self.spec and code == 0:
-                self.spec.check_answer(request.path, body)
-            return web.json_response(body)
-
-        return answer
-
-    def _body(self, code: int, message: str, result: object) -> dict[str, object]:
-        envelope = {"retCode": code, "retMsg": message, "result": result}
-        return {**envelope, "retExtInfo": {}, "time": self.now()}
-
-    async def _fail(self, request: web.Request, fault: Fault) -> web.StreamResponse:
-        if fault.hang:
-            # Until whoever asked has left, or the server ends.
-            await asyncio.Event().wait()
-        if fault.drop:
-            request.transport.abort()
-        body = fault.body
-        if body is None:
-            body = json.dumps(self._body(fault.code, fault.message, {}))
-        return web.Response(
-            status=fault.status, text=body, content_type=JSON, headers=fault.headers
-        )
-
-    def _time(self, query: dict[str, str]) -> dict[str, object]:
-        now = self.now()
-        return {"timeSecond": str(now // 1000), "timeNano": str(now * 1_000_000)}
-
-    def _kline(self, query: dict[str, str]) -> dict[str, object] | str:
-        symbol, interval = query["symbol"], LENGTHS[query["interval"]]
-        if symbol not in self.symbols:
-            return "params error: symbol invalid"
-        now, limit = self.now(), int(query.get("limit", 200))
-        last = min(int(query.get("end", now)), now) // interval * interval
-        first = -(-int(query.get("start", 0)) // interval) * interval
-        opens = range(last, max(first, last - limit * interval + 1) - 1, -interval)
-        rows = [
-            [*map(str, candle_at(symbol, interval, ts)), "1.5"]
-            for ts in opens
-            if not self.faults.absent(symbol, ts)
-        ]
-        if rows and int(rows[0][0]) + interval > now:
-            rows[0][4], rows[0][5] = rows[0][3], "0.001"
-        return {"symbol": symbol, "category": query["category"], "list": rows}
-
-    def _instruments(self, query: dict[str, str]) -> dict[str, object]:
-        """Those asked for in pages, with many others before and after them."""
-        size = min(int(query.get("limit", 500)), self._page)
-        names = [f"A{i}USDT" for i in range(7)] + [*self.symbols, *self.untradable]
-        start = int(query.get("cursor", "0"))
-        page = names[start : start + size]
-        after = start + size
-        return {
-            "category": "linear",
-            "list": [_rules(s, self.untradable.get(s, "Trading")) for s in page],
-            "nextPageCursor": str(after) if after < len(names) else "",
-        }
-
-    def _tickers(self, query: dict[str, str]) -> dict[str, object]:
-        names = [*self.symbols, *self.untradable]
-        rows = [{**self._ticker(symbol), "basis": "", "basisRate": ""} for symbol in names]
-        for row in rows:
-            del row["tickDirection"]
-        return {"category": "linear", "list": rows}
-
-    def _funding(self, query: dict[str, str]) -> dict[str, object] | str:
-        if "startTime" in query and "endTime" not in query:
-            return "params error: endTime is required"
-        symbol, limit = query["symbol"], int(query.get("limit", 200))
-        last = min(int(query.get("endTime", self.now())), self.now()) // FUNDING_MS * FUNDING_MS
-        first = max(int(query.get("startTime", 0)), last - (limit - 1) * FUNDING_MS)
-        rows = [
-            {
-                "symbol": symbol,
-                "fundingRate": funding_at(symbol, stamp),
-                "fundingRateTimestamp": str(stamp),
-            }
-            for stamp in range(last, first - 1, -FUNDING_MS)
-        ]
-        return {"category": "linear", "list": rows}
-
-    def _ticker(self, symbol: str) -> dict[str, object]:
-        now = self.now()
-        price = f"{price_at(symbol, now // 1000 * 1000):.2f}"
-        stamp = (now // FUNDING_MS + 1) * FUNDING_MS
-        same = dict.fromkeys(
-            ["lastPrice", "prevPrice24h", "highPrice24h", "lowPrice24h", "prevPrice1h",
-             "markPrice", "indexPrice", "bid1Price", "ask1Price"], price
-        )  # fmt: skip
-        return {
-            "symbol": symbol, "tickDirection": "PlusTick", "price24hPcnt": "0.01", **same,
-            "openInterest": "1000.5", "openInterestValue": "1000000.00",
-            "turnover24h": "2400000000.5", "volume24h": "91705.276", "bid1Size": "84.489",
-            "ask1Size": "83.020", "nextFundingTime": str(stamp),
-            "fundingRate": funding_at(symbol, stamp), "fundingIntervalHour": "8",
-        }  # fmt: skip
-
-    # -- the stream --------------------------------------------------------------------------
-
-    async def _stream(self, request: web.Request) -> web.WebSocketResponse:
-        self.connections.append(self.clock.monotonic())
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        self._sockets[socket] = set()
-        try:
-            async for frame in socket:
-                if frame.type is WSMsgType.TEXT:
-                    await self._on_frame(socket, json.loads(frame.data))
-        finally:
-            del self._sockets[socket]
-        return socket
-
-    async def _on_frame(self, socket: web.WebSocketResponse, frame: dict[str, object]) -> None:
-        if self.spec:
-            self.spec.check_frame(frame)
-        if frame["op"] == "ping":
-            self.pings += 1
-            if not self.faults.mute_pongs:
-                pong = {"success": True, "ret_msg": "pong", "conn_id": "c-1"}
-                await self._tell(socket, {**pong, "req_id": frame.get("req_id", ""), "op": "ping"})
-            return
-        topics = list(frame["args"])
-        self.subscriptions.append(topics)
-        if self.faults.mute_acks:
-            return
-        await self.clock.sleep(self.faults.ack_s)
-        known = {f"tickers.{symbol}" for symbol in self.symbols}
-        known |= {f"kline.{name}.{s}" for name in LENGTHS for s in self.symbols}
-        wrong = [t for t in topics if t not in known or t in self.faults.refused]
-        if wrong:
-            text = f"error:handler not found,topic:{wrong[0]}"
-            refusal = {"success": False, "ret_msg": text, "conn_id": "c-1", "op": "subscribe"}
-            await self._tell(socket, refusal)
-            return
-        ack = {"success": True, "ret_msg": "", "conn_id": "c-1"}
-        await self._tell(socket, {**ack, "req_id": frame.get("req_id", ""), "op": "subscribe"})
-        self._sockets[socket].update(topics)
-        for topic in topics:
-            if topic.startswith("tickers."):
-                data = self._ticker(topic.removeprefix("tickers."))
-                await self._tell(socket, self._push(topic, "snapshot", data, cs=1))
-
-    def _push(self, topic: str, kind: str, data: object, **more: object) -> dict[str, object]:
-        return {"topic": topic, "type": kind, "data": data, "ts": self.now(), **more}
 
     async def _beat(self) -> None:
         """Speak to the streams as time goes by: prices, open candles, and closes."""
@@ -333,77 +214,177 @@ class BybitServer:
         while True:
             await self.clock.sleep(self._ticker_s)
             now = self.now()
-            for socket, topics in list(self._sockets.items()):
-                for topic in sorted(topics):
-                    if not self.faults.silent:
-                        await self._speak(socket, topic, before, now)
+            self.tick(now)
+            self._private.cut_idle()
+            await self._public.speak(before, now)
             before = now
 
-    async def _speak(
-        self, socket: web.WebSocketResponse, topic: str, before: int, now: int
-    ) -> None:
-        name, _, symbol = topic.partition(".")
-        if name == "tickers":
-            if self.faults.tickers:
-                price = f"{price_at(symbol, now // 1000 * 1000):.2f}"
-                data = {"symbol": symbol, "lastPrice": price}
-                await self._tell(socket, self._push(topic, "delta", data, cs=2))
+    def tick(self, now: int) -> None:
+        """Settle the funding of the time that has passed, and let the prices of now be met."""
+        if not self.book.accounts:
             return
-        length, _, symbol = symbol.partition(".")
-        await self._speak_of_candles(socket, topic, symbol, LENGTHS[length], before, now)
+        self.book.pass_time(now)
+        for symbol in self.symbols:
+            if not self._world.prices.is_scripted(symbol):
+                self.book.visit(symbol)
+        self._private.settle()
 
-    async def _speak_of_candles(
-        self, socket: web.WebSocketResponse, topic: str, symbol: str, interval: int,
-        before: int, now: int,
-    ) -> None:  # fmt: skip
-        current = now - now % interval
-        closed = range(before - before % interval, current, interval)
-        there = [
-            ts
-            for ts in closed
-            if not self.faults.skip(symbol, ts) and not self.faults.absent(symbol, ts)
-        ]
-        for ts in reversed(there) if self.faults.reorder else there:
-            message = self._kline_push(topic, symbol, interval, ts, confirm=True)
-            for _ in range(1 + self.faults.duplicate):
-                await self._tell(socket, message)
-        message = self._kline_push(topic, symbol, interval, current, confirm=False)
-        await self._tell(socket, message)
+    # -- what a test does to it --------------------------------------------------------------
 
-    def _kline_push(
-        self, topic: str, symbol: str, interval: int, ts: int, *, confirm: bool
-    ) -> dict[str, object]:
-        _, open_, high, low, close, volume = map(str, candle_at(symbol, interval, ts))
-        data = {
-            "start": ts, "end": ts + interval - 1, "interval": INTERVALS[interval],
-            "open": open_, "close": close, "high": high, "low": low, "volume": volume,
-            "turnover": "1.5", "confirm": confirm, "timestamp": self.now(),
+    def drop(self) -> None:
+        """Cut every stream's TCP connection."""
+        for socket in [*self._public.sockets, *self._private.connections]:
+            cut(socket)
+
+    async def close_streams(self, code: int = WSCloseCode.GOING_AWAY) -> None:
+        for socket in [*self._public.sockets, *self._private.connections]:
+            await socket.close(code=code)
+
+    async def say(self, text: str) -> None:
+        """Send every public stream a frame of the test's own."""
+        for socket in list(self._public.sockets):
+            await send(socket, text)
+
+    async def say_privately(self, text: str) -> None:
+        """Send every private stream a frame of the test's own."""
+        for socket in list(self._private.connections):
+            await send(socket, text)
+
+    def restart(self) -> None:
+        """All streams are cut, and `order/realtime` forgets the orders that ended."""
+        self.drop()
+        for account in self.book.accounts.values():
+            account.recent.clear()
+
+    @property
+    def liquidity(self) -> Callable[[Order], Liquidity]:
+        """How the market meets each order; may be set."""
+        return self.book.fills.liquidity
+
+    @liquidity.setter
+    def liquidity(self, liquidity: Callable[[Order], Liquidity]) -> None:
+        self.book.fills.liquidity = liquidity
+
+    @property
+    def cancel_race(self) -> Callable[[Order], bool]:
+        """Which orders are filled in the very moment they are canceled; may be set."""
+        return self.book.cancel_race
+
+    @cancel_race.setter
+    def cancel_race(self, race: Callable[[Order], bool]) -> None:
+        self.book.cancel_race = race
+
+    @property
+    def rejection(self) -> Callable[[Order], str]:
+        """Why an accepted order is rejected after all, nothing where it is not; may be set."""
+        return self.book.rejection
+
+    @rejection.setter
+    def rejection(self, rejection: Callable[[Order], str]) -> None:
+        self.book.rejection = rejection
+
+    def price(self, symbol: str) -> Decimal:
+        return self.book.last(symbol)
+
+    def trade(self, symbol: str, price: Number, mark: Number | None = None) -> None:
+        """Somebody trades at `price`; from now on the symbol has no prices but a test's."""
+        self.book.jump(symbol, _decimal(price), None if mark is None else _decimal(mark))
+        self._private.settle()
+
+    def glide(self, symbol: str, price: Number) -> None:
+        """The price goes to `price` and through everything between."""
+        self.book.glide(symbol, _decimal(price))
+        self._private.settle()
+
+    def load(self, symbol: str, candles: Iterable[Candle], interval: int) -> None:
+        """Candles of the past: served as klines, and the last close is the price."""
+        for candle in candles:
+            self._world.prices.keep(symbol, interval, candle)
+            self._world.prices.say(symbol, exact(candle.close))
+
+    async def feed(self, symbol: str, candle: Candle, interval: int) -> None:
+        """Play a candle that closes now: open, then low and high, then close.
+
+        Call it when the clock stands at the candle's close. Orders are met on the way; what
+        happened is stamped with the time of the close.
+        """
+        self._world.prices.keep(symbol, interval, candle)
+        opens, *others = path(candle)
+        self.book.jump(symbol, exact(opens))
+        for price in others:
+            self.book.glide(symbol, exact(price))
+        self.book.pass_time(self.now())
+        self._private.settle()
+        await self._public.feed(symbol, interval, candle.ts)
+
+    def place_foreign(
+        self, uid: str, symbol: str, side: str, qty: Number, price: Number | None = None,
+        **fields: object,
+    ) -> Order:  # fmt: skip
+        """An order made in Bybit's app: without a link id. `fields` are those of the request."""
+        body = {
+            "symbol": symbol, "side": side, "qty": str(qty), **fields,
+            **({"orderType": "Market"} if price is None
+               else {"orderType": "Limit", "price": str(price)}),
         }  # fmt: skip
-        return self._push(topic, "snapshot", [data])
+        account = self.account(uid)
+        order = self.book.take(account, body)
+        return self._match(account, order)
 
-    async def _tell(self, socket: web.WebSocketResponse, message: dict[str, object]) -> None:
-        if self.spec:
-            self.spec.check_push(message)
-        await self._send(socket, json.dumps(message))
+    def close_foreign(
+        self, uid: str, symbol: str, qty: Number | None = None, idx: int = 0
+    ) -> Order:
+        """A position, or `qty` of it, closed in Bybit's app."""
+        account = self.account(uid)
+        position = account.position(symbol, idx)
+        body = {
+            "symbol": symbol, "side": position.exit_side, "orderType": "Market",
+            "qty": str(abs(position.size) if qty is None else qty), "reduceOnly": True,
+            "positionIdx": idx,
+        }  # fmt: skip
+        order = replace(self.book.take(account, body), create_type="CreateByClosing")
+        account.enter(order)
+        return self._match(account, order)
 
-    async def _send(self, socket: web.WebSocketResponse, text: str) -> None:
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            await socket.send_str(text)
+    def cancel_foreign(self, uid: str, order_id: str) -> None:
+        """An order canceled in Bybit's app."""
+        self.book.cancel(self.account(uid), order_id)
+        self._private.settle()
+
+    def _match(self, account: Account, order: Order) -> Order:
+        self.book.match(account, order.order_id)
+        self._private.settle()
+        return account.orders[order.order_id]
+
+    def liquidate(self, uid: str, symbol: str, idx: int = 0) -> None:
+        """Take a position over at its bankruptcy price."""
+        account = self.account(uid)
+        self.book.fills.liquidate(account, account.position(symbol, idx))
+        self._private.settle()
+
+    def adl(self, uid: str, symbol: str, qty: Number, price: Number | None = None) -> None:
+        """Auto-deleverage `qty` of a position, at the price of now where none is given."""
+        self.force(uid, symbol, "AdlTrade", qty, price)
+
+    def force(
+        self, uid: str, symbol: str, kind: str, qty: Number, price: Number | None = None
+    ) -> None:
+        """Close `qty` of a position by an execution of any `kind`, such as `Delivery`, or one
+        that Bybit has yet to invent."""
+        account = self.account(uid)
+        at = self.price(symbol) if price is None else _decimal(price)
+        self.book.fills.force(account, account.position(symbol), _decimal(qty), at, kind)
+        self._private.settle()
+
+    def settle_funding(self, symbol: str, rate: Number = "0.0001") -> None:
+        """Settle funding now, besides what is settled as the clock passes 0, 8 and 16 UTC."""
+        self.book.settle(symbol, _decimal(rate), self.now())
+        self._private.settle()
+
+    def change_rules(self, symbol: str, **changes: object) -> None:
+        """Change what an order has to keep to: the fields of Rules (bybit_rules.py)."""
+        self._world.rules[symbol] = replace(self._world.rules[symbol], **changes)
 
 
-def _rules(symbol: str, status: str) -> dict[str, object]:
-    return {
-        "symbol": symbol, "contractType": "LinearPerpetual", "status": status,
-        "baseCoin": symbol.removesuffix("USDT"), "quoteCoin": "USDT",
-        "launchTime": "1585526400000", "deliveryTime": "0", "deliveryFeeRate": "",
-        "priceScale": "2",
-        "leverageFilter": {"minLeverage": "1", "maxLeverage": "75.00", "leverageStep": "0.01"},
-        "priceFilter": {"minPrice": "0.10", "maxPrice": "1999999.80", "tickSize": "0.10"},
-        "lotSizeFilter": {
-            "maxOrderQty": "1190.000", "minOrderQty": "0.001", "qtyStep": "0.001",
-            "postOnlyMaxOrderQty": "1190.000", "maxMktOrderQty": "500.000",
-            "minNotionalValue": "5",
-        },
-        "unifiedMarginTrade": True, "fundingInterval": 480, "settleCoin": "USDT",
-        "copyTrading": "both", "upperFundingRate": "0.00375", "lowerFundingRate": "-0.00375",
-    }  # fmt: skip
+def _decimal(number: Number) -> Decimal:
+    return Decimal(str(number))

@@ -12,6 +12,10 @@ from tests.servers.bybit_spec import Spec, leaves
 
 URL_PATH = "/v5/public/linear"
 KLINE = {"category": "linear", "symbol": "BTCUSDT", "interval": "1"}
+ORDER = {
+    "category": "linear", "symbol": "BTCUSDT", "side": "Buy", "orderType": "Market", "qty": "1",
+    "positionIdx": 0, "reduceOnly": True,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -150,6 +154,73 @@ def test_a_message_unlike_the_recorded_ones_is_a_violation(folder, change, words
 
     spec.check_push(recorded | change)
     assert words in spec.violations[0]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (ORDER | {"leverage": "5"}, "unknown parameter leverage"),
+        (ORDER | {"qty": 1}, "qty=1 is not a string"),
+        (ORDER | {"positionIdx": "0.5"}, "positionIdx=0.5 is not an integer"),
+        (ORDER | {"reduceOnly": "true"}, "reduceOnly=true is not a boolean"),
+        ({name: ORDER[name] for name in ORDER if name != "side"}, "side is missing"),
+    ],
+)
+def test_a_body_that_is_not_documented_is_a_violation(folder, body, words):
+    spec = Spec(folder)
+    spec.check_request("/v5/order/create", ORDER)
+    assert spec.violations == []
+
+    spec.check_request("/v5/order/create", body)
+    assert words in spec.violations[0]
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        ({"op": "auth", "args": ["key", 1.5, "sign"]}, "auth takes"),
+        ({"op": "subscribe", "args": ["fills"]}, "topic fills"),
+        ({"op": "order.create", "args": []}, "op order.create"),
+    ],
+)
+def test_a_private_frame_that_is_not_documented_is_a_violation(folder, frame, words):
+    spec = Spec(folder)
+    spec.check_private_frame({"op": "auth", "args": ["key", 1, "sign"]})
+    spec.check_private_frame({"op": "subscribe", "args": ["order.linear", "wallet"]})
+    assert spec.violations == []
+
+    spec.check_private_frame(frame)
+    assert words in spec.violations[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("ws_account_execution", {"execQty": 1}, "execQty is a number"),
+        ("ws_account_order_filled", {"filled": "1"}, "filled is a string (allowed: no such field)"),
+        ("ws_account_position", {"liqPrice": None}, "liqPrice is a null"),
+    ],
+)
+def test_a_private_message_unlike_the_recorded_ones_is_a_violation(folder, name, change, words):
+    spec = Spec(folder)
+    recorded = json.loads((folder / "nautilus" / f"{name}.json").read_text())
+    spec.check_push(recorded)
+    assert spec.violations == []
+
+    recorded["data"][0] |= change
+    spec.check_push(recorded)
+    assert words in spec.violations[0]
+
+
+def test_an_answer_unlike_the_recorded_ones_is_a_violation(folder):
+    spec = Spec(folder)
+    recorded = json.loads((folder / "nautilus" / "http_get_positions.json").read_text())
+    spec.check_answer("/v5/position/list", recorded)
+    assert spec.violations == []
+
+    recorded["result"]["list"][0]["entryPrice"] = "1"
+    spec.check_answer("/v5/position/list", recorded)
+    assert ".result.list[].entryPrice" in spec.violations[0]
 
 
 def test_leaves_are_all_places_of_a_message():
