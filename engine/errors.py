@@ -3,8 +3,10 @@
 CountersignError
  |- Refused          tell the person, in words they can act on
  |   |- BadInput     a field, the value found, and what is allowed
- |   `- BadSettings  the program can't start as configured (exit code 2)
+ |   |- BadSettings  the program can't start as configured (exit code 2)
+ |   `- ExchangeRefused  the exchange said no, and did nothing
  |- Unreachable      the other side did not answer: retry or reconcile
+ |- OutcomeUnknown   the other side may have acted, or not: ask, never send again
  `- Broken           our own bug or damaged data: stop, restart from what is stored
      `- LostLock     another process trades this account now
 """
@@ -38,8 +40,28 @@ class BadSettings(Refused):
     """A setting, data file or database the program can't start with."""
 
 
+class ExchangeRefused(Refused):
+    """The exchange said no, and surely did nothing. `code` is its number for why.
+
+    `stops` says that nothing will work until a person has mended it: a key, a permission, a mode;
+    `benign` that things are already as they were to become.
+    """
+
+    def __init__(
+        self, code: int, message: str, *, stops: bool = False, benign: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.stops = stops
+        self.benign = benign
+
+
 class Unreachable(CountersignError):
     """A database, exchange or chat that did not answer in time."""
+
+
+class OutcomeUnknown(CountersignError):
+    """A request that may have been carried out, or not; `str()` says what went wrong."""
 
 
 class Broken(CountersignError):

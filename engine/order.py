@@ -34,9 +34,14 @@ class OrderType(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """Where an order stands. PENDING is the intent: stored, not yet known to be received."""
+    """Where an order stands.
+
+    PENDING is the intent: stored, not yet known to be received. UNKNOWN is one that was sent and
+    that nobody knows the outcome of: the exchange is asked until it is known.
+    """
 
     PENDING = "Pending"
+    UNKNOWN = "Unknown"
     NEW = "New"
     PARTIALLY_FILLED = "PartiallyFilled"
     FILLED = "Filled"
@@ -48,6 +53,14 @@ class OrderStatus(StrEnum):
 # cancel that it overtook: both are met on real exchanges.
 TRANSITIONS = {
     OrderStatus.PENDING: {
+        OrderStatus.UNKNOWN,
+        OrderStatus.NEW,
+        OrderStatus.PARTIALLY_FILLED,
+        OrderStatus.FILLED,
+        OrderStatus.CANCELED,
+        OrderStatus.REJECTED,
+    },
+    OrderStatus.UNKNOWN: {
         OrderStatus.NEW,
         OrderStatus.PARTIALLY_FILLED,
         OrderStatus.FILLED,
@@ -65,12 +78,18 @@ TRANSITIONS = {
         OrderStatus.FILLED,
         OrderStatus.CANCELED,
     },
-    OrderStatus.CANCELED: {OrderStatus.PARTIALLY_FILLED, OrderStatus.FILLED},
+    # A fill that comes late does not open it again.
+    OrderStatus.CANCELED: {OrderStatus.CANCELED, OrderStatus.FILLED},
     OrderStatus.REJECTED: set(),
     OrderStatus.FILLED: set(),
 }
 
-OPEN_STATUSES = {OrderStatus.PENDING, OrderStatus.NEW, OrderStatus.PARTIALLY_FILLED}
+OPEN_STATUSES = {
+    OrderStatus.PENDING,
+    OrderStatus.UNKNOWN,
+    OrderStatus.NEW,
+    OrderStatus.PARTIALLY_FILLED,
+}
 
 
 class Reason(StrEnum):
@@ -93,6 +112,11 @@ class Reason(StrEnum):
     VOLATILITY_BREAKOUT = "volatility_breakout"
     RULE_6 = "rule_6"
     RULE_8 = "rule_8"
+    AUTO_DELEVERAGING = "auto_deleveraging"
+    SETTLEMENT = "settlement"
+    EXTERNAL = "external"
+    UNPROTECTED = "unprotected"
+    KILL = "kill"
 
 
 # Two letters a reason, for the id that travels to the exchange. Never reuse a code.
@@ -114,6 +138,11 @@ REASON_CODES = {
     Reason.VOLATILITY_BREAKOUT: "vb",
     Reason.RULE_6: "rs",
     Reason.RULE_8: "re",
+    Reason.AUTO_DELEVERAGING: "ad",
+    Reason.SETTLEMENT: "st",
+    Reason.EXTERNAL: "ex",
+    Reason.UNPROTECTED: "up",
+    Reason.KILL: "kl",
 }
 CODE_REASONS = {code: reason for reason, code in REASON_CODES.items()}
 
@@ -174,6 +203,8 @@ class Order:
     Prices are in quote currency, quantities in base currency, times in UTC ms.
     `stop_loss`, `take_profit`, `trailing_activation` and the two of break-even are prices,
     `trailing_stop` is a distance; the exchange side applies them to the position this order opens.
+    A limit order that is `post_only` never takes; one that still rests at `expires_at` (market
+    time, UTC ms; 0: never) is withdrawn.
     """
 
     account: str
@@ -201,6 +232,8 @@ class Order:
     break_even_trigger: Decimal | None = None
     break_even_stop: Decimal | None = None
     reject_reason: str | None = None
+    post_only: bool = False
+    expires_at: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -212,13 +245,22 @@ class Order:
 
     def accepted(self, order_id: str, ts: int) -> "Order":
         """The order after the exchange has named it; later news stands if it came first."""
-        status = OrderStatus.NEW if self.status is OrderStatus.PENDING else self.status
+        unsure = (OrderStatus.PENDING, OrderStatus.UNKNOWN)
+        status = OrderStatus.NEW if self.status in unsure else self.status
         return replace(self, status=status, order_id=order_id, updated_at=ts)
+
+    def unknown(self, ts: int, reason: str) -> "Order":
+        """The order after a send of which nobody knows the outcome; later news stands."""
+        if self.status is not OrderStatus.PENDING:
+            return self
+        return replace(self._to(OrderStatus.UNKNOWN), reject_reason=reason, updated_at=ts)
 
     def filled(self, quantity: Decimal, ts: int) -> "Order":
         """The order after `quantity` more of it was executed."""
         total = self.filled_quantity + quantity
-        status = OrderStatus.FILLED if total >= self.quantity else OrderStatus.PARTIALLY_FILLED
+        over = self.status is OrderStatus.CANCELED
+        part = OrderStatus.CANCELED if over else OrderStatus.PARTIALLY_FILLED
+        status = OrderStatus.FILLED if total >= self.quantity else part
         return replace(self._to(status), filled_quantity=total, updated_at=ts)
 
     def canceled(self, ts: int, reason: str | None = None) -> "Order":
@@ -238,6 +280,11 @@ class ExecType(StrEnum):
 
     TRADE = "Trade"
     LIQUIDATION = "BustTrade"
+    AUTO_DELEVERAGING = "AdlTrade"
+    DELIVERY = "Delivery"
+    SETTLEMENT = "Settle"
+    BLOCK = "BlockTrade"
+    MOVE = "MovePosition"
 
 
 @dataclass(frozen=True, slots=True)

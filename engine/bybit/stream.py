@@ -1,7 +1,8 @@
 """One of Bybit's streams, held for as long as the program runs; what is in it is not known here.
 
 A connection that closes, falls silent, does not answer a ping or a subscription is given up and
-made anew. Nothing is kept: what was missed has to be asked for by REST.
+made anew. Nothing is kept: what was missed has to be asked for by REST. A private stream logs
+in before it subscribes.
 """
 
 import asyncio
@@ -11,12 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
 from engine.bybit import parse
 from engine.bybit.parse import Fields
+from engine.bybit.sign import REDACTED
 from engine.errors import BadInput
 from engine.pace import Pace
 from engine.ports import Clock
@@ -37,10 +39,10 @@ ANSWER_S = 10.0
 # A candle's topic speaks at least once in 60 s, whether or not there are trades.
 SILENCE_S = 70.0
 WATCH_S = 1.0
-DELAY_S = 1.0
-DELAY_MAX_S = 30.0
-# Enough for the longest delay.
-DOUBLINGS = 5
+# Waits before each new connection, which chance makes longer by up to half.
+DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+# A login that was refused will be again, until a person has mended it.
+REFUSED_S = 60.0
 # A connection that lived this long is not held against the server.
 STABLE_S = 60.0
 OPEN_TIMEOUT_S = 10.0
@@ -64,6 +66,13 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginRefused:
+    """The server does not know the key, or not any more; Disconnected follows."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class TopicRefused:
     """The server does not know the topic; the others go on."""
 
@@ -73,7 +82,7 @@ class TopicRefused:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`kind` is `snapshot` or `delta`, `ts` the server's time in UTC ms."""
+    """`kind` is `snapshot` or `delta`, empty on private streams; `ts` the server's UTC ms."""
 
     topic: str
     kind: str
@@ -81,11 +90,25 @@ class Message:
     data: object
 
 
-StreamEvent = Connected | Disconnected | TopicRefused | Message
+StreamEvent = Connected | Disconnected | LoginRefused | TopicRefused | Message
+# Makes the frame that logs a connection in: signed anew each time.
+Login = Callable[[], Fields]
 
 
 class _Lost(Exception):
     """The connection is of no use any more; says why."""
+
+
+class _Denied(Exception):
+    """The server let nobody in; says why."""
+
+
+class _Terms(NamedTuple):
+    """What a connection is for, and when it is too quiet."""
+
+    topics: Sequence[str]
+    login: Login | None
+    silence_s: float
 
 
 class Stream:
@@ -93,7 +116,8 @@ class Stream:
     `wss://stream.bybit.com/v5/public/linear`.
 
     Messages may come before Connected: a topic speaks as soon as it is granted. Where `handle`
-    raises ValueError the message is counted as bad.
+    raises ValueError the message is counted as bad. With a `login` the stream is private.
+    A stream that may have nothing to say for `silence_s` has none: pings alone are its proof.
     """
 
     def __init__(
@@ -103,12 +127,15 @@ class Stream:
         clock: Clock,
         rng: Random,
         handle: Callable[[StreamEvent], None],
+        *,
+        login: Login | None = None,
+        silence_s: float | None = SILENCE_S,
     ) -> None:
         if sum(map(len, topics)) > TOPICS_LENGTH_MAX:
             allowed = f"at most {TOPICS_LENGTH_MAX:,} characters of topics: take fewer symbols"
             raise BadInput("topics", len(topics), allowed)
         self._url = url
-        self._topics = topics
+        self._terms = _Terms(topics, login, inf if silence_s is None else silence_s)
         self._clock = clock
         self._rng = rng
         self._handle = handle
@@ -127,18 +154,21 @@ class Stream:
             # cancel that comes as the connection breaks would be lost.
             async with asyncio.TaskGroup() as group:
                 connection = group.create_task(self._connection())
-            reason = connection.result()
+            denied, reason = connection.result()
+            if denied:
+                self._handle(LoginRefused(reason))
             self._handle(Disconnected(reason))
-            stable = self._clock.monotonic() - self._connected_at >= STABLE_S
-            failures = 0 if stable else min(failures + 1, DOUBLINGS)
-            delay = min(DELAY_S * 2**failures, DELAY_MAX_S)
-            await self._clock.sleep(delay * self._rng.uniform(0.5, 1.0))
+            if self._clock.monotonic() - self._connected_at >= STABLE_S:
+                failures = 0
+            delay = REFUSED_S if denied else DELAYS_S[min(failures, len(DELAYS_S) - 1)]
+            failures += 1
+            await self._clock.sleep(delay * self._rng.uniform(1.0, 1.5))
 
-    async def _connection(self) -> str:
-        """One connection from its beginning to its end; returns why it ended."""
+    async def _connection(self) -> tuple[bool, str]:
+        """One connection from its beginning to its end; whether it was denied, and why it ended."""
         from aiohttp import ClientError, ClientSession, ClientTimeout, ClientWSTimeout
 
-        reason = ""
+        denied, reason = False, ""
         try:
             async with (
                 ClientSession(timeout=ClientTimeout(total=OPEN_TIMEOUT_S)) as session,
@@ -149,13 +179,15 @@ class Stream:
                 ) as socket,
             ):
                 await _Connection(
-                    socket, self._topics, self._connected_before, self._clock, self._tell, self._bad
+                    socket, self._terms, self._connected_before, self._clock, self._tell, self._bad
                 ).run()
+        except* _Denied as refused:
+            denied, reason = True, str(refused.exceptions[0])
         except* _Lost as lost:
             reason = str(lost.exceptions[0])
         except* (ClientError, OSError) as failed:
             reason = f"{type(failed.exceptions[0]).__name__}: {failed.exceptions[0]}"
-        return reason
+        return denied, reason
 
     def _tell(self, event: StreamEvent) -> None:
         if isinstance(event, Connected):
@@ -176,27 +208,30 @@ class Stream:
 
 
 class _Connection:
-    """One connection: subscribes, asks whether the server is there, and hands messages on."""
+    """One connection: logs in, subscribes, sees that the server is there, hands messages on."""
 
     def __init__(
         self,
         socket: "ClientWebSocketResponse",
-        topics: Sequence[str],
+        terms: _Terms,
         again: bool,
         clock: Clock,
         tell: Callable[[StreamEvent], None],
         bad: Callable[[object, Exception], None],
     ) -> None:
         self._socket = socket
+        self._login = terms.login
+        self._silence_s = terms.silence_s
         self._again = again
         self._clock = clock
         self._tell = tell
         self._bad = bad
         self._batches = deque(
-            tuple(topics[start : start + TOPICS_A_REQUEST])
-            for start in range(0, len(topics), TOPICS_A_REQUEST)
+            tuple(terms.topics[start : start + TOPICS_A_REQUEST])
+            for start in range(0, len(terms.topics), TOPICS_A_REQUEST)
         )
         self._requests = 0
+        self._shown: list[str] = []
         self._ping_at = clock.monotonic() + PING_S
         self._pong_due = inf
         self._answer_due = inf
@@ -211,34 +246,70 @@ class _Connection:
     async def _read(self) -> None:
         from aiohttp import WSMsgType
 
-        await self._subscribe()
+        await self._begin()
         async for frame in self._socket:
             try:
                 if frame.type is not WSMsgType.TEXT:
                     raise ValueError("not a text")
                 await self._take(parse.fields(json.loads(frame.data)))
             except (ValueError, RecursionError) as error:
+                if self._login is not None:
+                    # It may repeat the key, which no log may have.
+                    raise _Lost("an answer to the login that makes no sense") from None
                 self._bad(frame.data, error)
         raise _Lost(f"closed with code {self._socket.close_code}")
 
     async def _take(self, frame: Fields) -> None:
         match frame:
+            case {"op": "auth"} | {"request": {"op": "auth"}}:
+                await self._on_login(frame)
             case {"op": "subscribe", "success": bool(granted)}:
                 await self._on_answer(granted, str(frame.get("ret_msg", "")))
             # On private streams a pong says so, on public ones it is called a ping.
             case {"op": "ping" | "pong"}:
                 self._pong_due = inf
             case {"topic": str(topic), "type": str(kind), "ts": ts, "data": data}:
-                self._message_due = self._clock.monotonic() + SILENCE_S
-                self._tell(Message(topic, kind, parse.stamp(ts), data))
+                self._heard(Message(topic, kind, parse.stamp(ts), data))
+            case {"topic": str(topic), "creationTime": ts, "data": data}:
+                self._heard(Message(topic, "", parse.stamp(ts), data))
             case _:
                 raise ValueError("an unknown message")
+
+    def _heard(self, message: Message) -> None:
+        self._message_due = self._clock.monotonic() + self._silence_s
+        self._tell(message)
+
+    async def _begin(self) -> None:
+        if self._login is None:
+            await self._subscribe()
+            return
+        self._answer_due = self._clock.monotonic() + ANSWER_S
+        frame = self._login()
+        args = frame.get("args")
+        shown = args if isinstance(args, list) else []
+        self._shown = [each for each in shown if isinstance(each, str) and each]
+        await self._socket.send_json(frame)
+
+    async def _on_login(self, frame: Fields) -> None:
+        if self._login is None:
+            return
+        if frame.get("success") is not True:
+            said = frame.get("ret_msg") or frame.get("retMsg") or "no reason given"
+            raise _Denied(f"{self._hidden(str(said)):.200}")
+        self._login = None
+        await self._subscribe()
+
+    def _hidden(self, text: str) -> str:
+        """What a server says of a login, without the key and the signature that it was shown."""
+        for each in self._shown:
+            text = text.replace(each, REDACTED)
+        return text
 
     async def _subscribe(self) -> None:
         """Ask for the next topics; there is one request at a time, so an answer needs no id."""
         if not self._batches:
             self._answer_due = inf
-            self._message_due = self._clock.monotonic() + SILENCE_S
+            self._message_due = self._clock.monotonic() + self._silence_s
             self._tell(Connected(self._again))
             return
         self._requests += 1
@@ -247,7 +318,7 @@ class _Connection:
         await self._socket.send_json(request)
 
     async def _on_answer(self, granted: bool, reason: str) -> None:
-        if self._answer_due == inf:
+        if self._answer_due == inf or not self._requests:
             raise ValueError("an answer to no request")
         topics = self._batches.popleft()
         if not granted and len(topics) > 1:
@@ -262,11 +333,12 @@ class _Connection:
             await self._clock.sleep(WATCH_S)
             now = self._clock.monotonic()
             if now >= self._answer_due:
-                raise _Lost(f"no answer to a subscription in {ANSWER_S:g} s")
+                asked = "a subscription" if self._login is None else "the login"
+                raise _Lost(f"no answer to {asked} in {ANSWER_S:g} s")
             if now >= self._pong_due:
                 raise _Lost(f"no answer to a ping in {ANSWER_S:g} s")
             if now >= self._message_due:
-                raise _Lost(f"no message in {SILENCE_S:g} s")
+                raise _Lost(f"no message in {self._silence_s:g} s")
             if now >= self._ping_at:
                 self._ping_at = now + PING_S
                 self._pong_due = now + ANSWER_S

@@ -12,8 +12,9 @@ from random import Random
 import structlog
 
 from engine.bybit import parse
+from engine.bybit.address import Address
 from engine.bybit.parse import Ticker
-from engine.bybit.rest import REQUESTS, REQUESTS_S, BybitRest
+from engine.bybit.rest import BybitRest
 from engine.bybit.stream import (
     Connected,
     Disconnected,
@@ -27,7 +28,6 @@ from engine.errors import BadInput, BadSettings, Unreachable
 from engine.event import CandleClosed, MarketEvent
 from engine.instrument import Instrument
 from engine.market.live import SECOND_MS, Bar, LiveBars, LivePrices
-from engine.pace import Pace
 from engine.ports import Clock, FeedHealth
 
 STREAM_PATH = "/v5/public/linear"
@@ -94,15 +94,17 @@ async def open_bybit(
     rng: Random,
     *,
     warmup_bars: int = WARMUP_BARS,
+    address: Address | None = None,
 ) -> "BybitMarket":
     """The market of those `symbols` that Bybit trades; waits until Bybit can be reached.
 
     The bases are such as `https://api.bybit.com` and `wss://stream.bybit.com`. A symbol that
-    was never traded before begins `warmup_bars` back. Raises BadInput for an `interval` (ms)
-    that Bybit does not have, BadSettings when it trades none of the symbols.
+    was never traded before begins `warmup_bars` back; `address` is shared with others who ask
+    Bybit. Raises BadInput for an `interval` (ms) that Bybit does not have, BadSettings when it
+    trades none of the symbols.
     """
     parse.interval_name(interval)
-    rest = BybitRest(rest_base, clock, Pace(clock, REQUESTS, REQUESTS_S))
+    rest = BybitRest(rest_base, clock, address or Address(clock))
     try:
         instruments = await _load(rest, symbols, clock)
         if not instruments:

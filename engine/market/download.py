@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
+from engine.bybit.address import Address
 from engine.bybit.rest import KLINES_PAGE, BybitRest
 from engine.candle import Candle, timeframe_name
 from engine.columns import columns_of_candles, rates_of
@@ -15,7 +16,6 @@ from engine.errors import Unreachable
 from engine.market.archive import Archive
 from engine.market.candle_file import Quality, utc
 from engine.market.segments import Merged
-from engine.pace import Pace
 from engine.ports import Clock
 
 # Of the 600 in 5 s that Bybit allows an address, a desk at the same one may use 300.
@@ -53,7 +53,7 @@ class Wanted:
 
 def open_rest(base: str, clock: Clock) -> BybitRest:
     """Bybit's REST at a pace that leaves room for a desk at the same address."""
-    return BybitRest(base, clock, Pace(clock, REQUESTS, REQUESTS_S))
+    return BybitRest(base, clock, Address(clock, REQUESTS, REQUESTS_S))
 
 
 async def wanted(

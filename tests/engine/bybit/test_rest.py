@@ -6,10 +6,10 @@ from itertools import count
 
 import pytest
 
+from engine.bybit.address import Address
 from engine.bybit.rest import BybitRest
 from engine.candle import MINUTE_MS
 from engine.errors import BadInput, Unreachable
-from engine.pace import Pace
 from tests.fast_clock import FastClock
 from tests.servers.bybit import FUNDING_MS, BybitServer, Fault, candle_at, funding_at
 
@@ -20,7 +20,7 @@ BTC = "BTCUSDT"
 
 @pytest.fixture
 def rest(server, clock):
-    rest = BybitRest(server.rest_base, clock, Pace(clock, 300, 5.0))
+    rest = BybitRest(server.rest_base, clock, Address(clock, 300, 5.0))
     yield rest
     rest.close()
 
@@ -82,7 +82,7 @@ async def test_instruments_are_found_on_any_page_if_they_are_traded(clock):
     server = BybitServer(clock, page=4)
     server.untradable = {"OLDUSDT": "Closed"}
     async with server.running():
-        rest = BybitRest(server.rest_base, clock, Pace(clock, 300, 5.0))
+        rest = BybitRest(server.rest_base, clock, Address(clock, 300, 5.0))
         found = await rest.instruments(["SOLUSDT", "OLDUSDT", "NONEUSDT"])
         rest.close()
 
@@ -160,7 +160,7 @@ async def test_an_answer_that_is_none_is_unreachable_and_the_next_is_asked_for(
 
 async def test_an_answer_that_does_not_come_is_unreachable(server, clock):
     server.faults.rest = answers(Fault(hang=True))
-    rest = BybitRest(server.rest_base, clock, Pace(clock, 300, 5.0), timeout_s=0.1)
+    rest = BybitRest(server.rest_base, clock, Address(clock, 300, 5.0), timeout_s=0.1)
     with pytest.raises(Unreachable, match="ReadTimeout"):
         await rest.server_time()
     rest.close()
@@ -175,7 +175,7 @@ async def test_a_candle_that_makes_no_sense_is_unreachable(rest, server):
 
 
 async def test_nobody_there_is_unreachable(clock):
-    rest = BybitRest("http://127.0.0.1:9", clock, Pace(clock, 300, 5.0))
+    rest = BybitRest("http://127.0.0.1:9", clock, Address(clock, 300, 5.0))
     with pytest.raises(Unreachable, match="does not answer"):
         await rest.server_time()
     rest.close()
@@ -216,7 +216,7 @@ async def test_too_many_requests_for_ever_are_unreachable(rest, server):
 
 async def test_after_403_nothing_is_sent_for_ten_minutes(server):
     clock = FastClock(2_000)
-    rest = BybitRest(server.rest_base, clock, Pace(clock, 300, 5.0))
+    rest = BybitRest(server.rest_base, clock, Address(clock, 300, 5.0))
     server.faults.rest = answers(Fault(status=403, body="access too frequent"))
     began = clock.monotonic()
     refusals = 0
@@ -238,7 +238,7 @@ async def test_after_403_nothing_is_sent_for_ten_minutes(server):
 
 async def test_requests_keep_to_the_pace(server):
     clock = FastClock(100)
-    rest = BybitRest(server.rest_base, clock, Pace(clock, 10, 5.0))
+    rest = BybitRest(server.rest_base, clock, Address(clock, 10, 5.0))
     began = clock.monotonic()
 
     await asyncio.gather(*(rest.server_time() for _ in range(25)))
@@ -249,7 +249,7 @@ async def test_requests_keep_to_the_pace(server):
 
 async def test_all_requests_and_answers_are_as_documented(shared, clock):
     async with BybitServer(clock, spec=shared / "specs" / "bybit").running() as server:
-        rest = BybitRest(server.rest_base, clock, Pace(clock, 300, 5.0))
+        rest = BybitRest(server.rest_base, clock, Address(clock, 300, 5.0))
         await rest.server_time()
         await rest.instruments([BTC])
         await rest.klines(BTC, MINUTE_MS, server.now() - 3_600_000, server.now())

@@ -10,36 +10,12 @@ import pytest
 from engine.bybit.stream import Connected, Disconnected, Message, Stream, TopicRefused
 from engine.errors import BadInput
 from tests.clock import turn
+from tests.engine.bybit.listener import Listener
 from tests.fast_clock import FastClock
 from tests.servers.bybit import BybitServer
 
 TOPICS = ("kline.1.BTCUSDT", "tickers.BTCUSDT")
 URL_PATH = "/v5/public/linear"
-
-
-class Listener:
-    """What a stream told, with a way to wait for it."""
-
-    def __init__(self):
-        self.events = []
-        self.refuses = False
-
-    def hear(self, event):
-        self.events.append(event)
-        if self.refuses and isinstance(event, Message):
-            raise ValueError("not what was expected")
-
-    def told(self, kind):
-        return [event for event in self.events if isinstance(event, kind)]
-
-    async def until(self, condition, seconds=5.0):
-        async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110  the server is watched too, from outside
-                await asyncio.sleep(0.005)
-
-    async def until_told(self, kind, count=1):
-        await self.until(lambda: len(self.told(kind)) >= count)
-        return self.told(kind)
 
 
 @contextlib.asynccontextmanager
