@@ -1,1 +1,1 @@
-"""Where orders go: the paper exchange, and later the real one."""
+"""Where orders go: the paper exchange, and Bybit."""

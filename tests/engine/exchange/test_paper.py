@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.candle import DAY_MS, HOUR_MS, Candle
+from engine.candle import DAY_MS, FUNDING_EVERY_MS, HOUR_MS, Candle
 from engine.effect import Cancel, Submit
 from engine.event import (
     Executed,
@@ -20,12 +20,9 @@ from engine.event import (
     PriceTicked,
     StopMoved,
 )
-from engine.exchange.paper import (
-    FUNDING_EVERY_MS,
-    PaperBook,
-    PaperExchange,
-    PaperSettings,
-)
+from engine.exchange.paper import PaperExchange
+from engine.exchange.paper_book import PaperBook
+from engine.exchange.paper_state import PaperSettings
 from engine.instrument import MAJORS
 from engine.ledger import Funding, fold
 from engine.order import ExecType, Execution, Fill, Order, OrderType, Reason, Side
