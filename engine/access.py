@@ -21,7 +21,8 @@ from engine.effect import (
     Outcome,
     Record,
 )
-from engine.event import (
+from engine.event import PeopleNamed
+from engine.instruction import (
     BeginEnrollment,
     ConfirmEnrollment,
     EndEnrollment,
@@ -29,7 +30,6 @@ from engine.event import (
     LockPerson,
     MakeLinkCode,
     OpenSession,
-    PeopleNamed,
     SetRole,
     UnlockPerson,
     UseLinkCode,

@@ -20,11 +20,13 @@ from engine.effect import (
     Record,
 )
 from engine.errors import Refused
-from engine.event import (
+from engine.instruction import (
     ClosePosition,
+    ClosePositions,
     Decide,
     HaltDesk,
     Instruction,
+    KillDesk,
     LockPerson,
     SetRole,
 )
@@ -53,6 +55,8 @@ OPEN_MAX, OPEN_OF_ONE_MAX = 50, 10
 # Crockford's digits and letters: none that is taken for another.
 NONCE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 NONCE_LENGTH = 4
+# What only takes risk away, and still waits for a press.
+CLOSING = (ClosePosition, ClosePositions)
 
 
 def take(
@@ -82,7 +86,7 @@ def _admit(memory: Memory, instruction: Instruction, asker: Asker, ts: int) -> N
         raise Refused(f"That needs the role {rule.role.word}; yours is {role.word}.")
     # Whoever may trade at all may stop all of it.
     free = rule.free and not _is_about_another(instruction, asker)
-    bound = role > Role.VIEWER and not free and not isinstance(instruction, HaltDesk)
+    bound = role > Role.VIEWER and not free and not isinstance(instruction, HaltDesk | KillDesk)
     if bound and (refusal := access.out_of_scope(memory, asker, bot_of(instruction))):
         raise Refused(refusal)
     if rule.reduces_risk:
@@ -121,9 +125,9 @@ def _reduces_risk(memory: Memory, instruction: Instruction) -> bool:
     """Whether something only takes risk away: closing, and rejecting."""
     if isinstance(instruction, Decide):
         proposal = memory.office.proposals.get(instruction.proposal_id)
-        closes = proposal is not None and isinstance(instruction_of(proposal), ClosePosition)
+        closes = proposal is not None and isinstance(instruction_of(proposal), CLOSING)
         return closes or not instruction.approves
-    return isinstance(instruction, ClosePosition)
+    return isinstance(instruction, CLOSING)
 
 
 # -- proposing ---------------------------------------------------------------------------

@@ -8,8 +8,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from engine import access, approvals, booking, deciding, errands, risk, staff, trading
+from engine import (
+    access,
+    approvals,
+    booking,
+    deciding,
+    errands,
+    halting,
+    leaving,
+    reconcile,
+    relief,
+    resting,
+    risk,
+    staff,
+    stops,
+    tally,
+    trading,
+)
 from engine.audit import Act, AuditAnchor
+from engine.board import BoardView, board
 from engine.bot import Bot
 from engine.effect import (
     Answer,
@@ -24,52 +41,77 @@ from engine.effect import (
     Proposed,
     Record,
     Result,
-    Submit,
+    Resume,
 )
 from engine.errors import Broken
 from engine.event import (
-    AddBot,
-    AnchorAudit,
     CandleClosed,
     CandlesRecalled,
-    ClosePosition,
     CommandRun,
-    Decide,
     DeskHalted,
     DeskStarted,
     DeskStopped,
     Event,
+    ExchangeFailed,
+    ExchangeLink,
     Executed,
     FundingSettled,
-    HaltDesk,
+    HistoryRead,
     Instructed,
-    Instruction,
+    KillTold,
     MarketEnded,
     MarketRemarked,
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
-    PauseBot,
+    OrderUnknown,
     PeopleNamed,
-    PlaceOrder,
     PriceTicked,
+    StopMoved,
+    StopsRefused,
+    StopsSet,
+    Surveyed,
+    TimePassed,
+    Unprotected,
+    Unreadable,
+)
+from engine.instruction import (
+    Accept,
+    AddBot,
+    AnchorAudit,
+    ArmAccount,
+    BreakEven,
+    CancelOrders,
+    CancelThere,
+    ClearCooldown,
+    ClosePosition,
+    ClosePositions,
+    Decide,
+    HaltDesk,
+    Instruction,
+    KillDesk,
+    LiftLocks,
+    MoveStops,
+    PauseBot,
+    PlaceOrder,
     RemoveBot,
+    ResetBreaker,
     ResumeBot,
     ResumeDesk,
     SetSides,
-    StopMoved,
-    TimePassed,
+    SyncHistory,
     TurnOff,
     TurnOn,
     UseLinkCode,
 )
 from engine.instrument import Instrument
-from engine.memory import AccountState, Memory, Policy
+from engine.ledger import Funding
+from engine.memory import AccountState, Memory, Policy, desk_key
 from engine.order import (
     Fill,
 )
 from engine.people import Asker
-from engine.ports import StateRow
+from engine.ports import Books, StateRow
 from engine.position import Position
 from engine.proposal import Proposal
 from engine.signal import Sides
@@ -109,6 +151,15 @@ class Core:
             Executed: partial(booking.executed, self._memory),
             FundingSettled: partial(booking.funding, self._memory),
             StopMoved: partial(booking.stop_moved, self._memory),
+            StopsSet: partial(booking.stops_set, self._memory),
+            StopsRefused: partial(booking.stops_refused, self._memory),
+            OrderUnknown: partial(booking.unknown, self._memory),
+            ExchangeFailed: partial(tally.failed, self._memory),
+            ExchangeLink: partial(reconcile.linked, self._memory),
+            Surveyed: partial(reconcile.surveyed, self._memory),
+            Unprotected: partial(reconcile.unprotected, self._memory),
+            Unreadable: partial(reconcile.unreadable, self._memory),
+            HistoryRead: partial(reconcile.history_read, self._memory),
             Instructed: self._on_instructed,
             CommandRun: self._on_command,
             MarketEnded: self._on_market_ended,
@@ -116,6 +167,7 @@ class Core:
             DeskStarted: self._on_started,
             DeskStopped: self._on_stopped,
             DeskHalted: self._on_halted,
+            KillTold: halting.told,
             PeopleNamed: self._on_named,
             TimePassed: self._on_time,
             CandlesRecalled: self._on_recalled,
@@ -129,6 +181,11 @@ class Core:
             return self._on_candle(event)
         if type(event) is PriceTicked:
             return self._on_tick(event)
+        told = event.execution if type(event) is Executed else event
+        account = getattr(told, "account", None)
+        if account is not None and account not in self._memory.accounts:
+            # Its bot was removed; an exchange may still tell of it.
+            return []
         return self._handlers[type(event)](event)
 
     # -- candles -------------------------------------------------------------------------
@@ -148,11 +205,17 @@ class Core:
             effects += errands.price_alerts(
                 self._memory, symbol, candle.low, candle.high, closed_at, candle.ts
             )
+        if desk.expiring:
+            effects += resting.expire(self._memory, closed_at)
+        if desk.leaving:
+            effects += leaving.try_again(self._memory, closed_at)
         if desk.candidates:
             effects += trading.settle_older(self._memory, closed_at)
         if desk.sides_until and closed_at >= desk.sides_until:
             effects += staff.end_sides(self._memory, closed_at)
         for slot in self._memory.slots.get(symbol, ()):
+            if slot.alarm and not event.ticked and not event.late:
+                effects += tally.margin_call(self._memory, slot, candle.low, candle.high, closed_at)
             if slot.kept_back is not None:
                 slot.kept_back.append(event)
                 continue
@@ -168,11 +231,17 @@ class Core:
         desk.prices[event.symbol] = event.price
         desk.priced_at[event.symbol] = max(desk.priced_at.get(event.symbol, 0), event.ts)
         desk.told_until = max(desk.told_until, event.ts)
-        if not desk.alerts:
-            return []
-        return errands.price_alerts(
-            self._memory, event.symbol, event.price, event.price, event.ts, event.ts
-        )
+        effects = resting.expire(self._memory, event.ts) if desk.expiring else []
+        if desk.leaving:
+            effects += leaving.try_again(self._memory, event.ts)
+        if desk.alerts:
+            effects += errands.price_alerts(
+                self._memory, event.symbol, event.price, event.price, event.ts, event.ts
+            )
+        for slot in self._memory.slots.get(event.symbol, ()):
+            if slot.alarm:
+                effects += tally.margin_call(self._memory, slot, event.price, event.price, event.ts)
+        return effects
 
     def _on_bar(self, slot: Slot, bar: Bar, event: CandleClosed, effects: list[Effect]) -> None:
         signal = self._signal(slot, bar, effects)
@@ -212,10 +281,8 @@ class Core:
                 return self._set_paused(bot_id, True, asker, ts)
             case ResumeBot(bot_id):
                 return self._set_paused(bot_id, False, asker, ts)
-            case HaltDesk(reason):
-                return self._halt(reason, asker, ts)
-            case ResumeDesk():
-                return self._resume(asker, ts)
+            case HaltDesk() | KillDesk() | ResumeDesk():
+                return halting.run(memory, instruction, asker, ts)
             case UseLinkCode():
                 return self._link(instruction, asker, ts)
             case AnchorAudit(seq, mac):
@@ -227,7 +294,15 @@ class Core:
                 return self._turn_off(instruction, asker, ts)
             case AddBot() | RemoveBot() | TurnOn() | SetSides():
                 return staff.run(memory, instruction, asker, ts)
-            case PlaceOrder() | ClosePosition() | Decide():
+            case CancelThere() | Accept() | SyncHistory() | ArmAccount():
+                return reconcile.run(memory, instruction, asker, ts)
+            case LiftLocks() | ClearCooldown() | ResetBreaker():
+                return relief.run(memory, instruction, asker, ts)
+            case MoveStops() | BreakEven():
+                return stops.run(memory, instruction)
+            case CancelOrders():
+                return resting.run(memory, instruction)
+            case PlaceOrder() | ClosePosition() | ClosePositions() | Decide():
                 raise Broken(f"{type(instruction).__name__} is not carried out this way")
             case _ if isinstance(instruction, access.Errand):
                 return access.run(memory, instruction, asker, ts)
@@ -252,24 +327,6 @@ class Core:
             Record(self._memory.bot_row(self._memory.bots[bot_id])),
             Notify(Notice(kind, ts, bot_id=bot_id, text=asker.actor)),
         ]
-
-    def _halt(self, reason: str, asker: Asker, ts: int) -> Outcome:
-        desk = self._memory.desk
-        said = f"{asker.called} halted the desk meanwhile"
-        voided = deciding.void_waiting(self._memory, ResumeDesk(), said, ts)
-        if desk.halted_by:
-            void = " The /resume that waited is void." if voided else ""
-            return Done(f"The desk is halted already, {desk.halted_by}.{void}"), voided
-        desk.halted_by = f"by {asker.called}: {reason}" if reason else f"by {asker.called}"
-        text = "Halted: no position is opened. Stops, targets and exits of open ones go on."
-        notice = Notice(NoticeKind.DESK_HALTED, ts, actor=asker.called, text=reason or None)
-        return Done(text), [*voided, Notify(notice)]
-
-    def _resume(self, asker: Asker, ts: int) -> Outcome:
-        desk = self._memory.desk
-        desk.halted = desk.halted_by = ""
-        notice = Notice(NoticeKind.DESK_RESUMED, ts, actor=asker.called)
-        return Done("Trading is on again."), [Notify(notice)]
 
     def _turn_off(self, instruction: TurnOff, asker: Asker, ts: int) -> Outcome:
         said = f"{asker.called} switched it off meanwhile"
@@ -301,6 +358,7 @@ class Core:
     def _on_started(self, event: DeskStarted) -> list[Effect]:
         # What halted the last process is looked for again by this one.
         self._memory.desk.halted = ""
+        reconcile.began(self._memory)
         detail = f"version {event.version}, epoch {event.epoch}"
         return [
             *(Record(self._memory.bot_row(bot)) for bot in self._memory.bots.values()),
@@ -320,6 +378,7 @@ class Core:
         return [
             Audit(Act(event.ts, "desk", "halted", event.reason)),
             Notify(Notice(NoticeKind.DESK_HALTED, event.ts, text=event.reason)),
+            *resting.withdraw(self._memory, resting.all_entries(self._memory)),
         ]
 
     def _on_market_ended(self, event: MarketEnded) -> list[Effect]:
@@ -337,14 +396,25 @@ class Core:
         """The memory that changed since the last call, as rows to store."""
         return self._memory.dirty_rows()
 
-    def restore(self, states: Mapping[str, StateRow], executed: Iterable[Fill]) -> None:
-        """Take back the memory that an earlier process stored, and the executions it saw."""
-        self._memory.restore(states, executed)
+    def restore(
+        self,
+        states: Mapping[str, StateRow],
+        executed: Iterable[Fill],
+        payments: Iterable[Funding] = (),
+    ) -> None:
+        """Take back the memory that an earlier process stored, and the executions and funding it
+        saw."""
+        self._memory.restore(states, executed, payments)
 
     def warm_ups(self) -> list[Effect]:
         """What the strategies that have seen nothing need to warm up, after a restart."""
         slots = [slot for slots in self._memory.slots.values() for slot in slots]
         return staff.recall(self._memory, slots)
+
+    @property
+    def key(self) -> str:
+        """The key of the row in which the desk of these books is stored."""
+        return desk_key(self._memory.books)
 
     def set_sides(self, sides: Sides, until: int = 0) -> None:
         """Which sides may be entered, until a market time (UTC ms; 0: for good)."""
@@ -354,9 +424,25 @@ class Core:
         """Take back how the last proposals ended, for telling whoever decides late."""
         self._memory.recall(proposals)
 
-    def unfinished(self) -> list[Submit]:
-        """Orders that were stored but not known to be received, oldest first."""
-        return [Submit(order) for order in self._memory.unfinished()]
+    def unfinished(self) -> list[Effect]:
+        """What an earlier process stored and may not have carried out, oldest first: orders not
+        known to be received, and histories not read to their end."""
+        resumed = [Resume(order) for order in self._memory.unfinished()]
+        return [*resumed, *reconcile.unread(self._memory)]
+
+    def books(self) -> list[Books]:
+        """What an exchange has to know of each account when a process begins."""
+        return [
+            Books(
+                account=account,
+                uid=state.uid,
+                synced_until=state.synced_until,
+                orders=dict(state.orders),
+                positions={p.symbol: p.quantity for p in self._memory.held(account)},
+                entries=dict(state.entries),
+            )
+            for account, state in self._memory.accounts.items()
+        ]
 
     def strays(self) -> list[Position]:
         """Positions in symbols that no bot of their account trades any more."""
@@ -390,6 +476,10 @@ class Core:
     def enrollment(self, principal_id: str, ts: int) -> str | None:
         """The otpauth URI of somebody's enrollment while it waits for its first code."""
         return access.enrollment(self._memory, principal_id, ts)
+
+    def risk(self) -> BoardView:
+        """How every bot stands by its limits, and the desk by its hard caps."""
+        return board(self._memory)
 
     def why(self, symbol: str) -> list[WhyView]:
         """What each bot on `symbol` thinks of it, and what the gates would say now."""

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from engine import access, manual
+from engine import access, confirmation, manual
 from engine.audit import Act
 from engine.drafts import bot_of, draft, instruction_of
 from engine.effect import (
@@ -25,13 +25,7 @@ from engine.effect import (
     Record,
 )
 from engine.errors import Refused
-from engine.event import (
-    ClosePosition,
-    Decide,
-    Instruction,
-    PlaceOrder,
-    SetRole,
-)
+from engine.instruction import ClosePosition, Decide, Instruction, PlaceOrder, SetRole
 from engine.memory import Memory
 from engine.people import (
     DESK,
@@ -240,7 +234,10 @@ def _drift(case: _Case) -> str:
     before = shown_of(case.proposal)
     try:
         if before.ticket is not None and isinstance(instruction, PlaceOrder | ClosePosition):
-            return manual.drift(before.ticket, manual.ticket(memory, instruction, case.ts))
+            found = manual.ticket(memory, instruction, case.ts, before.ticket)
+            return confirmation.drift(before.ticket, found)
+        if before.tickets:
+            return confirmation.drift_of_all(memory, before.tickets, case.ts)
         now = draft(memory, instruction, case.asker, case.ts).shown
     except Refused as error:
         return str(error).rstrip(".")
@@ -322,12 +319,13 @@ def _may_still(case: _Case, principal_id: str) -> bool:
 
 def _carried_out(case: _Case) -> Outcome:
     memory, proposal, ts = case.memory, case.proposal, case.ts
-    ticket = shown_of(proposal).ticket
-    result, done = (
-        manual.send(memory, ticket, proposal.address)
-        if ticket is not None
-        else case.perform(case.instruction, case.asker, ts)
-    )
+    shown = shown_of(proposal)
+    if shown.ticket is not None:
+        result, done = confirmation.send(memory, shown.ticket, proposal.address)
+    elif shown.tickets:
+        result, done = confirmation.send_all(memory, shown.tickets, proposal.address, ts)
+    else:
+        result, done = case.perform(case.instruction, case.asker, ts)
     if isinstance(result, Done):
         ended = end(memory, proposal, ProposalState.DONE, result.text, ts, case.asker)
         return result, [*done, *ended]

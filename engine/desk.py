@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.board import BoardView
 from engine.candle import Candle
 from engine.effect import Done, NotDone, Proposed
 from engine.errors import Refused
-from engine.event import Instruction
+from engine.instruction import Instruction
 from engine.instrument import Instrument
+from engine.killing import Switch
 from engine.market.holdings import Holding
 from engine.pace import Paces
 from engine.people import Asker
@@ -25,6 +27,11 @@ Link = Callable[[], tuple[bool, str]]
 Section = Mapping[str, str] | Sequence[Mapping[str, str]]
 
 
+def tail(uid: str) -> str:
+    """How an exchange account is called where its whole number is too much: by its end."""
+    return f"..{uid[-4:]}" if uid else ""
+
+
 @dataclass(frozen=True)
 class Desk:
     """One running desk. `started_at` is wall time in UTC ms.
@@ -33,8 +40,9 @@ class Desk:
     the candles, what is assumed, what of the settings does not take effect. `links` are what
     connects the desk to people, by name, each telling how it is. `settings` are those in force,
     by section, without secrets; `rates` how often each may say what; `studies` are its backtests,
-    `holdings` lists the candles stored for them; `strategies` are the program's and the user's
-    own, by name.
+    `holdings` lists the candles stored for them; `switch` is its emergency stop; `strategies` are
+    the program's and the user's own, by name. `uids` are the exchange accounts that are traded,
+    none on paper; `mirror` tells how what others read of the desk is.
     """
 
     mode: str
@@ -47,15 +55,19 @@ class Desk:
     settings: Mapping[str, Section]
     rates: Paces
     studies: Studies
+    switch: Switch
     holdings: Callable[[], Sequence[Holding]] = tuple
     strategies: Mapping[str, Strategy] = field(default_factory=lambda: STRATEGIES)
     remarks: tuple[str, ...] = ()
+    uids: tuple[str, ...] = ()
+    mirror: Link = lambda: (True, "none")
     links: dict[str, Link] = field(default_factory=dict)
 
     @property
     def badge(self) -> str:
-        """Mode and market: stands on everything that shows or moves money."""
-        return f"{self.mode.upper()} - {self.market.label}{self._pace}"
+        """Mode, market and accounts: stands on everything that shows or moves money."""
+        accounts = f" - account {', '.join(map(tail, self.uids))}" if self.uids else ""
+        return f"{self.mode.upper()} - {self.market.label}{self._pace}{accounts}"
 
     @property
     def _pace(self) -> str:
@@ -75,8 +87,15 @@ class Desk:
     def view(self) -> CoreView:
         return self.runtime.view()
 
+    async def survey(self) -> None:
+        """Have books and exchange compared now. Raises Unreachable."""
+        await self.runtime.survey()
+
     def why(self, symbol: str) -> list[WhyView]:
         return self.runtime.why(symbol)
+
+    def risk(self) -> BoardView:
+        return self.runtime.risk()
 
     def instrument(self, symbol: str) -> Instrument:
         return self.market.instrument(symbol)

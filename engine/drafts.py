@@ -11,25 +11,39 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from engine import access, manual, staff
+from engine import access, manual, reconcile, relief, staff, stops
 from engine.errors import Refused
-from engine.event import (
+from engine.instruction import (
+    Accept,
     AddBot,
+    ArmAccount,
+    CancelThere,
+    ClearCooldown,
     ClosePosition,
+    ClosePositions,
     EndEnrollment,
     Instruction,
+    LiftLocks,
+    MoveStops,
     PlaceOrder,
     RemoveBot,
+    ResetBreaker,
     ResumeBot,
     ResumeDesk,
     SetRole,
     SetSides,
+    SyncHistory,
     TurnOn,
     UnlockPerson,
 )
+from engine.levels import plain
 from engine.memory import Memory
+from engine.order import OrderType
 from engine.people import Asker, Role, parse_scope
 from engine.proposal import Change, Proposal, ProposalKind, Shown
+
+# A title with more symbols is no title.
+NAMED_MAX = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +65,23 @@ def draft(memory: Memory, instruction: Instruction, asker: Asker, ts: int) -> Dr
             return _resume_desk(memory)
         case PlaceOrder() | ClosePosition():
             return _order(memory, instruction, ts)
+        case ClosePositions(losers):
+            return _closing(memory, instruction, losers, ts)
+        case MoveStops():
+            changed = stops.shown(memory, instruction)
+            return Draft(ProposalKind.ORDER, stops.title(instruction), "", changed)
         case AddBot() | RemoveBot() | TurnOn() | SetSides():
             changed = staff.shown(memory, instruction)
             return Draft(ProposalKind.COMMAND, staff.title(instruction), "", changed)
+        case CancelThere() | Accept() | SyncHistory() | ArmAccount():
+            return _mend(memory, instruction)
+        case LiftLocks() | ResetBreaker():
+            changed, title = relief.shown(memory, instruction), relief.title(instruction)
+            return Draft(ProposalKind.COMMAND, title, "", changed)
+        case ClearCooldown(bot_id):
+            changed, title = relief.shown(memory, instruction), relief.title(instruction)
+            meaning = f"CLEAR LIMITS {_spoken(bot_id)}".rstrip()
+            return Draft(ProposalKind.COMMAND, title, meaning, changed)
         case SetRole():
             return _role(memory, instruction, asker)
         case EndEnrollment(principal_id):
@@ -84,11 +112,57 @@ def _resume_desk(memory: Memory) -> Draft:
 
 def _order(memory: Memory, instruction: PlaceOrder | ClosePosition, ts: int) -> Draft:
     ticket = manual.ticket(memory, instruction, ts)
-    amount = f"{ticket.quantity.normalize():f} {ticket.symbol}"
-    verb = ticket.side.value
-    title = f"Close {amount}" if ticket.reduce_only else f"{verb} {amount}"
+    amount = f"{plain(ticket.quantity)} {ticket.symbol}"
+    title = f"Close {amount}" if ticket.reduce_only else f"{ticket.side.value} {amount}"
+    if ticket.asked_price is not None:
+        word = "with the limit" if ticket.order_type is OrderType.LIMIT else "at"
+        title += f" {word} {plain(ticket.asked_price)}"
     shown = Shown(ticket=ticket)
     return Draft(ProposalKind.ORDER, f"{title} for {ticket.bot_id}", "", shown)
+
+
+def _closing(memory: Memory, instruction: ClosePositions, losers: bool, ts: int) -> Draft:
+    tickets = manual.tickets(memory, instruction, ts)
+    what = "all that loses" if losers else "all that is held"
+    of_bot = f" by {instruction.bot_id}" if instruction.bot_id else ""
+    symbols = ", ".join(ticket.symbol for ticket in tickets)
+    named = symbols if len(tickets) <= NAMED_MAX else f"{len(tickets)} positions"
+    return Draft(ProposalKind.ORDER, f"Close {what}{of_bot}: {named}", "", Shown(tickets=tickets))
+
+
+def _mend(memory: Memory, instruction: CancelThere | Accept | SyncHistory | ArmAccount) -> Draft:
+    reconcile.check(memory, instruction)
+    match instruction:
+        case CancelThere(_, symbol, order_ids):
+            risk = "If one of them guards a position of yours, nothing else does it afterwards."
+            change = Change(symbol, f"{len(order_ids)} orders at the exchange", "withdrawn")
+            return _command(f"Withdraw orders in {symbol}", change, risk)
+        case Accept(account, symbol):
+            bot_id = memory.owners[account].bot_id
+            waiting = memory.accounts[account].quarantined
+            change = Change(symbol or bot_id, "; ".join(waiting.values()), "looked at, goes on")
+            return _command(f"Let {bot_id} go on", change, "")
+        case SyncHistory(bot_id, days):
+            risk = "What is found and not booked yet is booked to this bot: its P&L counts it."
+            change = Change(bot_id, "its books", f"with all executions of the last {days} days")
+            return _command(f"Read {days} days of history for {bot_id}", change, risk)
+        case ArmAccount(uid):
+            risk = f"Bots trade this account's real money from now on.{_uncapped(memory)}"
+            shown = Shown((Change(f"account {uid}", "watched only", "traded"),), risk=risk)
+            meaning = f"LIVE {uid[-4:]}"
+            return Draft(ProposalKind.COMMAND, f"Trade account {uid}", meaning, shown)
+
+
+def _uncapped(memory: Memory) -> str:
+    """That no sum in USDT holds them back, where nobody set one."""
+    caps = memory.policy.caps
+    if any((caps.order_value, caps.position_value, caps.gross_exposure, caps.daily_loss)):
+        return ""
+    return " No hard cap in USDT is set: [caps] in countersign.toml."
+
+
+def _command(title: str, change: Change, risk: str) -> Draft:
+    return Draft(ProposalKind.COMMAND, title, "", Shown((change,), risk=risk))
 
 
 def _end_enrollment(memory: Memory, principal_id: str) -> Draft:

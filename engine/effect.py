@@ -70,6 +70,49 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """Finish an order that was stored and not known to be received: send it where nobody else can
+    have, else ask what became of it."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Protect:
+    """Set the levels of a position at the exchange; None leaves one as it is, 0 takes it away."""
+
+    account: str
+    symbol: str
+    stop_loss: Decimal | None
+    take_profit: Decimal | None
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawThere:
+    """Withdraw orders that the books do not know, by the exchange's own ids."""
+
+    account: str
+    symbol: str
+    order_ids: tuple[str, ...]
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadHistory:
+    """Tell the executions of an account from `since` to `until` (UTC ms) once more."""
+
+    account: str
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiftLatch:
+    """Take the emergency stop's latch away: somebody may who typed the phrase."""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenAccount:
     """Have the exchange keep an account for a bot that was added, with its paper deposit."""
 
@@ -100,6 +143,7 @@ class NoticeKind(StrEnum):
     ENTRY = "entry"
     EXIT = "exit"
     ORDER_REJECTED = "order_rejected"
+    ORDER_CANCELED = "order_canceled"
     BOT_PAUSED = "bot_paused"
     BOT_RESUMED = "bot_resumed"
     DESK_STARTED = "desk_started"
@@ -116,6 +160,11 @@ class NoticeKind(StrEnum):
     SECURITY = "security"
     AUDIT_ANCHOR = "audit_anchor"
     DESK_CHANGED = "desk_changed"
+    DIFFERENCE = "difference"
+    PROTECTION = "protection"
+    KILL = "kill"
+    RISK = "risk"
+    ORDER_UNKNOWN = "order_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +237,20 @@ class Answer:
 
 
 # What is carried out once it is stored.
-Outgoing = Submit | Cancel | OpenAccount | CloseAccount | RecallCandles
+Outgoing = (
+    Submit
+    | Cancel
+    | Resume
+    | Protect
+    | WithdrawThere
+    | ReadHistory
+    | LiftLatch
+    | OpenAccount
+    | CloseAccount
+    | RecallCandles
+)
+# What an exchange is told to do.
+ToExchange = Submit | Cancel | Resume | Protect | WithdrawThere | ReadHistory
 Effect = Record | Sample | Notify | Audit | Answer | Outgoing
 # What became of an instruction, and what it calls for.
 Outcome = tuple[Result, list[Effect]]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from engine.alert import Alert
 from engine.effect import Done, Effect, NotDone, Notice, NoticeKind, Notify, Outcome, Record
-from engine.event import (
+from engine.instruction import (
     AddAlert,
     AddSchedule,
     PutChat,

@@ -3,21 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated
 
-from pydantic import Field
-
-from engine.alert import Direction
-from engine.bot import BotPlan
 from engine.candle import Candle
-from engine.mail import Address, Chat
-from engine.order import Execution, Side
-from engine.people import Asker, Human, Identity, Person, Role
-from engine.proposal import Way
-from engine.signal import Sides
-
-# A code or one-time word that somebody typed: it is checked, and kept nowhere.
-Secret = Annotated[str, Field(exclude=True)]
+from engine.instruction import Instruction
+from engine.order import Execution
+from engine.people import Asker, Identity, Person
+from engine.survey import Survey
 
 
 @dataclass(slots=True)
@@ -87,6 +78,16 @@ class OrderCanceled:
 
 
 @dataclass(frozen=True, slots=True)
+class OrderUnknown:
+    """An order was sent, and nobody knows whether it arrived; the exchange is being asked."""
+
+    account: str
+    order_link_id: str
+    reason: str
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
 class Executed:
     """The exchange reports an execution; it may say so more than once."""
 
@@ -121,6 +122,98 @@ class StopMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class StopsSet:
+    """The levels of a position stand at the exchange as somebody wanted them; None: not set."""
+
+    account: str
+    symbol: str
+    stop_loss: Decimal | None
+    take_profit: Decimal | None
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class StopsRefused:
+    """The exchange did not take new levels of a position; the old ones stand."""
+
+    account: str
+    symbol: str
+    reason: str
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unprotected:
+    """A position has no stop at the exchange, and could be given none: it has to be closed."""
+
+    account: str
+    symbol: str
+    reason: str
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """What the exchange holds for an account, after every execution until `synced_until` (UTC ms)
+    was told."""
+
+    account: str
+    survey: Survey
+    synced_until: int
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeLink:
+    """The private connection of an account is up, or why it is not: then `down` says so."""
+
+    account: str
+    down: str
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeFailed:
+    """The exchange failed to take or answer a request: counted by the circuit breaker."""
+
+    account: str
+    detail: str
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The exchange told of something that can't be booked; nothing is opened until a person
+    looked."""
+
+    account: str
+    symbol: str
+    detail: str
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRead:
+    """Executions of before were told up to `until` (UTC ms) of all that end at `end`; `found`
+    counts them, those too that were booked before."""
+
+    account: str
+    until: int
+    end: int
+    found: int
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillTold:
+    """What an emergency stop did, step by step, told by whatever carried it out."""
+
+    text: str
+    ts: int
+    over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MarketEnded:
     """A replay has shown its last candle, or a simulated market caught up with the clock."""
 
@@ -133,266 +226,6 @@ class MarketRemarked:
 
     ts: int
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class PauseBot:
-    """No new entries for this bot; open positions are still managed."""
-
-    bot_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeBot:
-    bot_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class PutChat:
-    """A chat is known from now on as it stands here: subscribed, or gone, or neither."""
-
-    chat: Chat
-
-
-@dataclass(frozen=True, slots=True)
-class ReportTrouble:
-    """Something outside of trading is wrong, and people should be told wherever they can be."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AddSchedule:
-    """Say a command at times, in the wall time of `zone`; the answers go to a chat."""
-
-    cron: str
-    zone: str
-    command: str
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveSchedule:
-    schedule_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleRan:
-    """The run of a schedule that was due at `due` (UTC ms) has its answer."""
-
-    schedule_id: int
-    due: int
-
-
-@dataclass(frozen=True, slots=True)
-class AddAlert:
-    """Tell a chat once when a price is reached."""
-
-    symbol: str
-    direction: Direction
-    price: Decimal
-    address: Address
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveAlert:
-    alert_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class HaltDesk:
-    """No new positions, until somebody resumes it; open ones are still managed."""
-
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeDesk:
-    """Let the desk open positions again, whatever halted it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlaceOrder:
-    """Open a position for `value` of quote currency at the market, for a bot's account.
-
-    `stop_loss` and `take_profit` are prices; None means those of the bot's strategy.
-    """
-
-    bot_id: str
-    symbol: str
-    side: Side
-    value: Decimal
-    stop_loss: Decimal | None = None
-    take_profit: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ClosePosition:
-    """Close `fraction` (0 to 1) of what a bot holds of a symbol, at the market."""
-
-    bot_id: str
-    symbol: str
-    fraction: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class AddBot:
-    """Run another bot, on an account of its own."""
-
-    plan: BotPlan
-
-
-@dataclass(frozen=True, slots=True)
-class RemoveBot:
-    """Take a bot off the desk that was added to it; what it did stays stored."""
-
-    bot_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class TurnOff:
-    """No new entries of a bot, or of all bots of a strategy, in a symbol (empty: in all)."""
-
-    bot_id: str
-    symbol: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnOn:
-    """Let a bot, or all bots of a strategy, enter a symbol again (empty: all)."""
-
-    bot_id: str
-    symbol: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SetSides:
-    """Which sides may be entered, for `lasts_ms` of market time (0: for good)."""
-
-    sides: Sides
-    lasts_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class SetRole:
-    """Give somebody a role, within scopes (words separated by spaces; empty: everywhere).
-
-    Who is not known yet is named by an account of theirs, `surface` and `user_id`.
-    """
-
-    principal_id: str
-    name: str
-    role: Role
-    scopes: str = ""
-    surface: str = ""
-    user_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class MakeLinkCode:
-    """A one-time word by which another account of the asker's can be linked."""
-
-
-@dataclass(frozen=True, slots=True)
-class UseLinkCode:
-    """Make the asking account one of whoever the one-time word was given to."""
-
-    code: Secret = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BeginEnrollment:
-    """Start to prove oneself with an authenticator's codes."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConfirmEnrollment:
-    """The first code: from now on they are asked for."""
-
-    code: Secret = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EndEnrollment:
-    """Ask somebody for no codes any more, say because their phone is lost."""
-
-    principal_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class OpenSession:
-    """Let the asker act for a while, by a code."""
-
-    code: Secret = ""
-
-
-@dataclass(frozen=True, slots=True)
-class LockPerson:
-    """Somebody may only look from now on, until they unlock with a code or an admin lets them."""
-
-    principal_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class UnlockPerson:
-    principal_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnchorAudit:
-    """Tell the admins where the audit ends, so that a later cut shows."""
-
-    seq: int
-    mac: str
-
-
-@dataclass(frozen=True, slots=True)
-class Decide:
-    """A human's word on a proposal. `phrase` is as typed, `code` an authenticator's.
-
-    `digest` is what the pressed card was bound to, empty where nothing was pressed.
-    """
-
-    by: Human
-    proposal_id: int
-    approves: bool
-    way: Way
-    phrase: Secret = ""
-    code: Secret = ""
-    digest: str = ""
-
-
-Instruction = (
-    PauseBot
-    | ResumeBot
-    | HaltDesk
-    | ResumeDesk
-    | PlaceOrder
-    | ClosePosition
-    | AddBot
-    | RemoveBot
-    | TurnOff
-    | TurnOn
-    | SetSides
-    | SetRole
-    | MakeLinkCode
-    | UseLinkCode
-    | BeginEnrollment
-    | ConfirmEnrollment
-    | EndEnrollment
-    | OpenSession
-    | LockPerson
-    | UnlockPerson
-    | AnchorAudit
-    | Decide
-    | PutChat
-    | ReportTrouble
-    | AddSchedule
-    | RemoveSchedule
-    | ScheduleRan
-    | AddAlert
-    | RemoveAlert
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,9 +291,19 @@ Journaled = (
     OrderAccepted
     | OrderRejected
     | OrderCanceled
+    | OrderUnknown
     | Executed
     | FundingSettled
     | StopMoved
+    | StopsSet
+    | StopsRefused
+    | Unprotected
+    | Surveyed
+    | ExchangeLink
+    | ExchangeFailed
+    | Unreadable
+    | HistoryRead
+    | KillTold
     | MarketEnded
     | MarketRemarked
     | Instructed

@@ -22,6 +22,11 @@ class Funding:
     quantity: Decimal
 
 
+def payment_id(symbol: str, ts: int) -> str:
+    """What a settlement is known by within its account, so that it is booked once."""
+    return f"funding:{symbol}:{ts}"
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """Sums over all fills and funding of an account, in quote currency.

@@ -5,7 +5,7 @@ Pure like the core: it only keeps and adds up. A restart gives it back to the la
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -14,9 +14,11 @@ from pydantic import TypeAdapter
 from engine.alert import Alert
 from engine.bot import Bot, BotPlan, BotRow, BotStatus
 from engine.instrument import Instrument, exact
-from engine.ledger import Ledger
+from engine.ledger import Funding, Ledger, payment_id
+from engine.limits import NO_CAPS, NO_LIMITS, Caps, Limits
 from engine.mail import Address
-from engine.order import ZERO, Fill, Order, Reason
+from engine.margin import alarm_price
+from engine.order import ZERO, Fill, Order, OrderStatus, Reason
 from engine.people import Identity, Person
 from engine.ports import StateRow, stored
 from engine.position import Position
@@ -24,15 +26,22 @@ from engine.proposal import Proposal, Vote
 from engine.schedule import Schedule
 from engine.signal import Sides
 from engine.slot import Slot
+from engine.standing import CapLog, Tally, day_of
 from engine.strategies import STRATEGIES
 from engine.strategies.kernel import Bar, Signal, Strategy
+from engine.survey import Difference, Survey
 
 STATE_VERSION = 1
-# Executions remembered for telling repeats; an exchange repeats itself within minutes.
-SEEN_EXECUTIONS = 20_000
+# Executions remembered for telling repeats: all that are met again when three months of history
+# are read once more.
+SEEN_EXECUTIONS = 100_000
+# Canceled orders remembered of each account: a fill that overtook the cancel comes in seconds.
+CLOSED_ORDERS = 10
 # Ended proposals remembered for telling whoever presses late; the store keeps them all.
 ENDED_PROPOSALS = 200
 OFFICE_KEY = "office"
+# Why a position was opened that only people close: in chat, or past the desk.
+BY_HAND = (Reason.MANUAL_ENTRY, Reason.EXTERNAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +55,32 @@ class Candidate:
     bar: Bar
 
 
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """A position whose exit was not carried out; it is tried again at `retry_at` (market ms)."""
+
+    account: str
+    symbol: str
+    reason: Reason
+    tries: int
+    retry_at: int
+
+
 @dataclass(slots=True)
 class DeskState:
     """What belongs to the desk as a whole.
 
     `cursors` is the open of the last candle taken, `told_until` when the last price was told.
     `halted` is what a process found wrong, `halted_by` what a person said; both stop entries.
-    `priced_at` is market time; `asked_in` is where an order by hand was asked for, by its link id.
+    `priced_at` is market time; `asked_in` is where an order by hand was asked for, by its link id;
+    `expiring` the account of an order that rests, and when (market time) it is withdrawn.
     `sides` holds until `sides_until` of market time (0: for good); `disabled` says who switched a
     bot's symbol off, by `bot_id:symbol`; `candidates` are entries that wait, by bot.
     `added` are the bots that people added, by id; `bot_ids` all that ever had books here.
     `begun` tells that a candle came in time: those before it are of a past without this desk.
+    `armed` are the uids of exchange accounts whose real money a person let the desk trade;
+    `leaving` the exits that have to be tried again, by `account:symbol`; `cap_log` is what the
+    hard caps remember.
     """
 
     begun: bool = False
@@ -75,16 +99,25 @@ class DeskState:
     candidates: dict[str, list[Candidate]] = field(default_factory=dict)
     added: dict[str, BotPlan] = field(default_factory=dict)
     bot_ids: list[str] = field(default_factory=list)
+    armed: list[str] = field(default_factory=list)
+    leaving: dict[str, Leaving] = field(default_factory=dict)
     paused: list[str] = field(default_factory=list)
     cursors: dict[str, int] = field(default_factory=dict)
     prices: dict[str, float] = field(default_factory=dict)
     priced_at: dict[str, int] = field(default_factory=dict)
     asked_in: dict[str, Address] = field(default_factory=dict)
+    expiring: dict[str, tuple[str, int]] = field(default_factory=dict)
     sequences: dict[str, tuple[int, int]] = field(default_factory=dict)
     schedules: dict[int, Schedule] = field(default_factory=dict)
     schedules_made: int = 0
     alerts: dict[int, Alert] = field(default_factory=dict)
     alerts_made: int = 0
+    cap_log: CapLog = field(default_factory=CapLog)
+
+    @property
+    def now(self) -> int:
+        """The latest market time heard of, UTC ms."""
+        return max(self.market_time, self.told_until)
 
     @property
     def why_halted(self) -> str:
@@ -146,7 +179,11 @@ class Policy:
     `required` people other than the asker approve what is RED; 0 means one, who may be the asker.
     `delay_ms` passes before an approved RED takes effect that raises risk. `secret` is what codes
     and code words are derived from, `taker_fee` a fraction. An order by hand opens nothing at a
-    price older than `price_age_max_ms`; 0 where the market's time is not the clock's.
+    price older than `price_age_max_ms`; 0 where the market's time is not the clock's. `surveys`
+    says that the exchange is a real one, which has to agree with the books; `real_money` that each
+    account there has to be armed by a person first; `key_of` by which API key a bot trades there
+    (empty: by none), of which no two bots share a symbol. `limits` are those of each account,
+    `caps` those of the desk.
     """
 
     secret: bytes
@@ -154,6 +191,11 @@ class Policy:
     required: int = 0
     delay_ms: int = 0
     price_age_max_ms: int = 0
+    surveys: bool = False
+    real_money: bool = False
+    key_of: Callable[[str], str] | None = None
+    limits: Limits = NO_LIMITS
+    caps: Caps = NO_CAPS
 
 
 @dataclass(slots=True)
@@ -161,14 +203,34 @@ class AccountState:
     """The money, positions and open orders of one account.
 
     `entries` keeps the order that opened each position, with its stop where it stands now;
-    `funded` the last settlement (ms) booked for each symbol.
+    `closed` are the orders canceled last: a fill may still come for them. `tally` is what the
+    limits remember.
+
+    Of an account at a real exchange: its `uid` there; until when (UTC ms) executions are proven to
+    be booked; what the last survey found, and when; in what the books differ, `doubted` once,
+    `different` at least twice; `quarantined` what a person has to look at before a symbol (empty:
+    any) is entered again, be it what can't be booked or a trade that is not the desk's; `down` why
+    the exchange can't be heard. `history_until` is how far executions of before were read, of all
+    until `history_end`, and `history_found` how many there were.
     """
 
     ledger: Ledger
     positions: dict[str, Position] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
     entries: dict[str, Order] = field(default_factory=dict)
-    funded: dict[str, int] = field(default_factory=dict)
+    closed: dict[str, Order] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    uid: str = ""
+    synced_until: int = 0
+    survey: Survey | None = None
+    surveyed_at: int = 0
+    doubted: tuple[Difference, ...] = ()
+    different: tuple[Difference, ...] = ()
+    quarantined: dict[str, str] = field(default_factory=dict)
+    down: str = ""
+    history_until: int = 0
+    history_end: int = 0
+    history_found: int = 0
 
 
 def desk_key(books: str) -> str:
@@ -180,6 +242,13 @@ def added_bots(states: Mapping[str, StateRow], books: str) -> dict[str, BotPlan]
     """The bots that people added to these books, by id, as they are stored."""
     body = stored(states, desk_key(books), STATE_VERSION)
     return _DESK.validate_json(body).added if body else {}
+
+
+def kept_uids(states: Mapping[str, StateRow], accounts: Iterable[str]) -> dict[str, str]:
+    """The exchange accounts that stored books belong to, by ours; none of books that are new."""
+    bodies = {account: stored(states, f"account:{account}", STATE_VERSION) for account in accounts}
+    found = {name: _ACCOUNT.validate_json(body).uid for name, body in bodies.items() if body}
+    return {name: uid for name, uid in found.items() if uid}
 
 
 _DESK = TypeAdapter(DeskState)
@@ -204,6 +273,7 @@ class Memory:
         self.interval = interval
         self.books = books
         self.policy = policy
+        self.ladders = policy.limits.ladders
         self.desk = DeskState()
         self.office = OfficeState()
         self.ended: dict[int, Proposal] = {}
@@ -235,6 +305,7 @@ class Memory:
 
     def drop_bot(self, bot: Bot) -> None:
         """Forget a bot that is flat, and all that belongs to it alone, but never its id."""
+        self._keep_loss(bot.account)
         del self.bots[bot.bot_id], self.owners[bot.account], self.accounts[bot.account]
         self._dirty_accounts.pop(bot.account, None)
         for symbol in bot.symbols:
@@ -246,6 +317,13 @@ class Memory:
         self.desk.sequences.pop(bot.bot_id, None)
         if bot.bot_id in self.desk.paused:
             self.desk.paused.remove(bot.bot_id)
+
+    def _keep_loss(self, account: str) -> None:
+        """What an account lost today still counts for the desk's cap when it is gone."""
+        log, today = self.desk.cap_log, day_of(self.desk.now)
+        if log.removed_on != today:
+            log.removed_on, log.removed = today, ZERO
+        log.removed += self.lost_today(account, self.desk.now)
 
     def bot_row(self, bot: Bot) -> BotRow:
         """The bot as other readers of the database see it."""
@@ -298,12 +376,23 @@ class Memory:
                 del self.ended[next(iter(self.ended))]
 
     def keep_order(self, order: Order) -> None:
-        """Remember the order while it is open, forget it after."""
-        orders = self.touch_account(order.account).orders
+        """Remember the order while it is open, and after for as long as a fill may come late."""
+        state = self.touch_account(order.account)
+        state.orders.pop(order.order_link_id, None)
+        state.closed.pop(order.order_link_id, None)
         if order.is_open:
-            orders[order.order_link_id] = order
-        else:
-            orders.pop(order.order_link_id, None)
+            state.orders[order.order_link_id] = order
+            return
+        if order.status is not OrderStatus.CANCELED:
+            return
+        state.closed[order.order_link_id] = order
+        if len(state.closed) > CLOSED_ORDERS:
+            del state.closed[next(iter(state.closed))]
+
+    def order(self, account: str, order_link_id: str) -> Order | None:
+        """An order that is open, or was canceled lately."""
+        state = self.accounts[account]
+        return state.orders.get(order_link_id) or state.closed.get(order_link_id)
 
     def see(self, account: str, exec_id: str) -> bool:
         """Remember an execution; whether it is news."""
@@ -341,7 +430,7 @@ class Memory:
     def is_by_hand(self, slot: Slot) -> bool:
         """Whether a person opened the position that a slot holds."""
         position = self.accounts[slot.bot.account].positions.get(slot.symbol)
-        return position is not None and position.entry_reason is Reason.MANUAL_ENTRY
+        return position is not None and position.entry_reason in BY_HAND
 
     def is_safe(self, position: Position) -> bool:
         """Whether a position's stop stands beyond its entry: it has nothing left to lose."""
@@ -363,6 +452,23 @@ class Memory:
         positions = self.accounts[account].positions.values()
         return (position for position in positions if not position.is_flat)
 
+    def lost_today(self, account: str, ts: int) -> Decimal:
+        """What an account lost on the UTC day of `ts`, negative when it gained."""
+        today = self.accounts[account].tally.today
+        if today is None or today.began != day_of(ts):
+            return ZERO
+        return today.equity - self.equity(account)
+
+    def watch_margin(self, slot: Slot) -> None:
+        """Have the slot tell when the margin of what it holds runs out."""
+        position = self.accounts[slot.bot.account].positions.get(slot.symbol)
+        level = float(self.policy.limits.margin_level)
+        slot.alarm = 0.0
+        if position is not None and position.side is not None and level:
+            assert position.average_price is not None
+            price, sign = float(position.average_price), position.side.sign
+            slot.alarm = sign * alarm_price(price, sign, position.leverage, level)
+
     def unrealized(self, account: str) -> Decimal:
         return sum((p.unrealized(self.mark(p.symbol)) for p in self.held(account)), ZERO)
 
@@ -377,7 +483,9 @@ class Memory:
         """Equity less what open positions and entries on their way bind."""
         pending = sum(
             (
-                order.remaining * self.mark(order.symbol) / order.leverage
+                order.remaining
+                * (order.price or order.trigger_price or self.mark(order.symbol))
+                / order.leverage
                 for order in self.accounts[account].orders.values()
                 if not order.reduce_only
             ),
@@ -417,8 +525,13 @@ class Memory:
         self._office_is_dirty = False
         return rows
 
-    def restore(self, states: Mapping[str, StateRow], executed: Iterable[Fill]) -> None:
-        """Take back what an earlier process stored, and the executions it saw."""
+    def restore(
+        self,
+        states: Mapping[str, StateRow],
+        executed: Iterable[Fill],
+        payments: Iterable[Funding] = (),
+    ) -> None:
+        """Take back what an earlier process stored, and the executions and funding it saw."""
         if body := stored(states, self._key, STATE_VERSION):
             self.desk = _DESK.validate_json(body)
             self._recall_ids(states)
@@ -436,6 +549,9 @@ class Memory:
             position = self.accounts[slot.bot.account].positions.get(slot.symbol)
             slot.held = position is not None and not position.is_flat
             slot.opened_at = position.opened_at if position else 0
+            self.watch_margin(slot)
+        for payment in payments:
+            self.see(payment.account, payment_id(payment.symbol, payment.ts))
         for fill in executed:
             self.see(fill.account, fill.exec_id)
 

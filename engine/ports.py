@@ -1,17 +1,18 @@
 """The doors of the engine: everything that touches the world stands behind one of these."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol, TypeVar
 
 from engine.audit import AuditCut, AuditFound, AuditHead, AuditRow
 from engine.candle import Candle
-from engine.effect import Cancel, Fact, Notice, Submit
+from engine.effect import Fact, Notice, ToExchange
 from engine.errors import BadSettings
 from engine.event import CandleClosed, Journaled, MarketEvent, PriceTicked
 from engine.instrument import Instrument
 from engine.mail import Address, DeadLetter, Delivery, Offer, Posted, Received, WaitingDelivery
+from engine.order import Order
 from engine.proposal import Proposal
 
 F = TypeVar("F", bound=Fact)
@@ -315,11 +316,29 @@ class Market(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What a process that begins knows of an account: the uid it belongs to there (empty on its
+    first run), until when (UTC ms) executions are booked, its open orders, what it holds, and the
+    orders that opened it, whose levels stand where they were last."""
+
+    account: str
+    uid: str
+    synced_until: int
+    orders: Mapping[str, Order]
+    positions: Mapping[str, Decimal]
+    entries: Mapping[str, Order]
+
+
 class Exchange(Protocol):
     """Where orders go. What becomes of them comes back as events."""
 
     def restore(self, states: Mapping[str, StateRow]) -> None:
         """Take back the memory that an earlier process stored."""
+        ...
+
+    def take_over(self, books: Sequence[Books]) -> None:
+        """Know what the desk's own books say, before anything is carried out."""
         ...
 
     def open_account(self, account: str, deposit: Decimal, symbols: Sequence[str]) -> None:
@@ -330,12 +349,29 @@ class Exchange(Protocol):
         """Follow an account no longer that is flat and has no orders."""
         ...
 
-    def quantities(self) -> Mapping[str, Mapping[str, Decimal]]:
-        """What the exchange holds: signed quantities by account and symbol, none that are 0."""
+    def quantities(self) -> Mapping[str, Mapping[str, Decimal]] | None:
+        """What the exchange holds: signed quantities by account and symbol, none that are 0.
+
+        None where it has to be asked: then surveys tell.
+        """
         ...
 
-    async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Journaled]:
-        """Send an instruction that is already stored, once, and say what became of it."""
+    async def run(self, post: Callable[[Journaled], None]) -> None:
+        """Work on what was carried out and listen to the exchange, until canceled.
+
+        `post` takes what happens. Returns at once where nothing happens by itself.
+        """
+        ...
+
+    async def survey(self) -> None:
+        """Look at all accounts now; return once what was found has been posted."""
+        ...
+
+    async def carry_out(self, instruction: ToExchange) -> Sequence[Journaled]:
+        """Send an instruction that is already stored, once, and say what became of it.
+
+        An exchange that has to be waited for takes it and says so later, through `run`.
+        """
         ...
 
     def on_candle(self, candle: CandleClosed) -> Sequence[Journaled]:
@@ -348,4 +384,34 @@ class Exchange(Protocol):
 
     def dirty_states(self) -> list[StateRow]:
         """Memory that changed since the last call, to be stored with the answers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What an exchange account has at risk: signed quantities by symbol, and open orders."""
+
+    account: str
+    positions: Mapping[str, Decimal]
+    orders: int
+
+
+class Emergency(Protocol):
+    """The way to flat. It needs no journal, no database, no lock and none of the desk's memory;
+    whatever it does is booked afterwards. Each method raises Unreachable, OutcomeUnknown or
+    ExchangeRefused, and may be tried again at once: everything here can only reduce."""
+
+    @property
+    def accounts(self) -> Sequence[str]:
+        """Exchange accounts, each once, by a name that people know."""
+        ...
+
+    async def look(self, account: str) -> Exposure: ...
+
+    async def cancel_all(self, account: str) -> None:
+        """Withdraw every open order of the account; the stops of positions stay."""
+        ...
+
+    async def close(self, account: str, symbol: str, quantity: Decimal) -> None:
+        """Close `quantity` (signed, as held) at the market, reducing only."""
         ...

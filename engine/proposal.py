@@ -10,7 +10,7 @@ from functools import cache
 from pydantic import TypeAdapter
 
 from engine.mail import Address
-from engine.order import Side
+from engine.order import OrderType, Side
 from engine.signal import GateResult
 from engine.tunable import Tier
 
@@ -75,6 +75,11 @@ class Ticket:
     `loss_at_stop` what is lost at the stop, both fees counted; `share` is the order's worth as a
     fraction of the account's equity. `gates` are all that it must pass, and what they say;
     `realizes` is what closing gains at this price, less its fee.
+
+    `price` is where it is expected to be filled, `last` the symbol's last one. `asked_price` is
+    that of a limit order, or what sets a stop off; what rests is withdrawn after `lasts_ms` of
+    market time (0: never).
+    `liquidation` is about where the exchange would take the position away.
     """
 
     account: str
@@ -95,15 +100,25 @@ class Ticket:
     loss_at_stop: Decimal | None = None
     gates: tuple[GateResult, ...] = ()
     realizes: Decimal | None = None
+    order_type: OrderType = OrderType.MARKET
+    asked_price: Decimal | None = None
+    last: Decimal | None = None
+    post_only: bool = False
+    lasts_ms: int = 0
+    liquidation: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What people are shown of an instruction, and what must still hold when they decide."""
+    """What people are shown of an instruction, and what must still hold when they decide.
+
+    `tickets` are several orders at once, of which those are sent that still hold then.
+    """
 
     changes: tuple[Change, ...] = ()
     ticket: Ticket | None = None
     risk: str = ""
+    tickets: tuple[Ticket, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,70 +1,12 @@
 """The gates an entry must pass, in their fixed order. Reducing a position meets none of them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from decimal import Decimal
-
-from engine.instrument import Instrument, exact
-from engine.order import Side
+from engine import layers
+from engine.instrument import exact
+from engine.layers import Gate
+from engine.limits import HALF, Span
+from engine.request import EntryRequest
 from engine.signal import GateResult, Sides
 from engine.strategies import pipeline
-from engine.strategies.pipeline import OPEN, UNHEARD, Heard, Pipeline
-from engine.strategies.sizing import Sizing, notional
-
-
-@dataclass(frozen=True, slots=True)
-class EntryRequest:
-    """Everything the gates look at. Money is in quote currency, times are market ms.
-
-    `wanted` is the quantity that a person asked for; None where equity and margin say it.
-    `price_age` and its maximum are ms of wall time; with 0 the price is of no clock. `side` and
-    `confidence` are those of the signal, None where there is none; `stop` is the distance of the
-    stop as a fraction of the price; `taken` counts the slots in use, `disabled` says who
-    switched the symbol off.
-    """
-
-    ts: int
-    price: float
-    instrument: Instrument
-    sizing: Sizing
-    equity: Decimal
-    free_margin: Decimal
-    halted: str
-    paused: bool
-    bars: int
-    bars_needed: int
-    late: bool
-    cooldown_until: int
-    holding: Decimal
-    order_open: bool
-    market_ended: bool = False
-    wanted: Decimal | None = None
-    price_age: int = 0
-    price_age_max: int = 0
-    side: Side | None = None
-    confidence: float | None = None
-    stop: float = 0.0
-    pipeline: Pipeline = OPEN
-    heard: Heard = UNHEARD
-    sides: Sides = Sides.BOTH
-    disabled: str = ""
-    taken: int = 0
-
-    @property
-    def quantity(self) -> Decimal:
-        """The size that equity and margin allow, in tradable steps of base currency."""
-        if self.wanted is not None:
-            return self.wanted
-        wanted = notional(self.sizing, float(self.equity), self.stop)
-        return self.instrument.quantize(wanted / self.price)
-
-    @property
-    def margin(self) -> Decimal:
-        return self.value / self.sizing.leverage
-
-    @property
-    def value(self) -> Decimal:
-        return self.quantity * exact(self.price)
 
 
 def confident(request: EntryRequest) -> GateResult | None:
@@ -155,7 +97,8 @@ def one_position(request: EntryRequest) -> GateResult:
     if request.holding != 0:
         return GateResult("one position a symbol", False, f"holds {request.holding.normalize():f}")
     if request.order_open:
-        return GateResult("one position a symbol", False, "an order is on its way")
+        detail = "an order waits for its price" if request.order_waits else "an order is on its way"
+        return GateResult("one position a symbol", False, detail)
     return GateResult("one position a symbol", True, "flat")
 
 
@@ -170,8 +113,9 @@ def size(request: EntryRequest) -> GateResult:
             f"{request.free_margin:.2f} is free, at least {request.sizing.free_min:.2f} must be"
         )
         return GateResult("size", False, detail)
-    detail = f"{request.quantity.normalize():f} for {request.margin:.2f} margin"
-    return GateResult("size", True, detail)
+    halved = request.wanted is None and request.layers.factor == HALF
+    said = f"{request.quantity.normalize():f} for {request.margin:.2f} margin"
+    return GateResult("size", True, f"{said}, halved after losses" if halved else said)
 
 
 def instrument_limits(request: EntryRequest) -> GateResult:
@@ -191,8 +135,34 @@ def instrument_limits(request: EntryRequest) -> GateResult:
     return GateResult(name, True, f"worth {value:.2f}")
 
 
-# A gate that is not in force says nothing.
-Gate = Callable[[EntryRequest], GateResult | None]
+def fresh_price(request: EntryRequest) -> GateResult:
+    if not request.price_age_max:
+        return GateResult("fresh price", True, "the market's own time")
+    age = max(request.price_age, 0) // 1000
+    if request.price_age > request.price_age_max:
+        return GateResult("fresh price", False, f"the last price is {age} s old")
+    return GateResult("fresh price", True, f"{age} s old")
+
+
+# Whether anything may be opened at all: books and exchange, losses, exposure.
+ACCOUNT_GATES: tuple[Gate, ...] = (
+    layers.reconciled,
+    layers.circuit_breaker,
+    *(layers.loss_limit(span) for span in Span),
+    layers.loss_streak,
+    layers.one_way,
+    layers.open_risk,
+)
+
+# How large it may be, and at what price.
+ORDER_GATES: tuple[Gate, ...] = (
+    layers.positions_of_bot,
+    size,
+    layers.liquidation_after_stop,
+    instrument_limits,
+    layers.hard_caps,
+    layers.price_sanity,
+)
 
 # The signal's own gates come first, then those of risk.
 GATES: tuple[Gate, ...] = (
@@ -203,32 +173,24 @@ GATES: tuple[Gate, ...] = (
     mode_and_kill,
     warm_up,
     fresh_candle,
-    cool_down,
+    *ACCOUNT_GATES,
     symbol_enabled,
+    layers.locked,
+    cool_down,
     one_position,
     free_slot,
-    size,
-    instrument_limits,
+    *ORDER_GATES,
 )
 
-
-def fresh_price(request: EntryRequest) -> GateResult:
-    if not request.price_age_max:
-        return GateResult("fresh price", True, "the market's own time")
-    age = max(request.price_age, 0) // 1000
-    if request.price_age > request.price_age_max:
-        return GateResult("fresh price", False, f"the last price is {age} s old")
-    return GateResult("fresh price", True, f"{age} s old")
-
-
-# An entry by hand is nobody's signal: it needs no warm-up and knows no cool-down.
+# An entry by hand is nobody's signal: it needs no warm-up and no rest of its symbol.
 GATES_BY_HAND: tuple[Gate, ...] = (
     mode_and_kill,
     market_open,
     fresh_price,
+    *ACCOUNT_GATES,
+    layers.locked,
     one_position,
-    size,
-    instrument_limits,
+    *ORDER_GATES,
 )
 
 
@@ -248,4 +210,5 @@ def _answers(gates: tuple[Gate, ...], request: EntryRequest) -> tuple[GateResult
 
 def refusal(request: EntryRequest) -> GateResult | None:
     """The answer of the first gate that refuses; None when all let pass."""
-    return next((result for result in verdicts(request) if not result.passed), None)
+    answers = (gate(request) for gate in GATES)
+    return next((each for each in answers if each is not None and not each.passed), None)

@@ -10,29 +10,32 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from decimal import Decimal
 from typing import Any
 
 import structlog
 from pydantic import TypeAdapter
 
+from engine import proof
 from engine.audit import Act, Chain, broken_end, is_sealed_with
+from engine.board import BoardView
 from engine.candle import settled_before
 from engine.core import Core
 from engine.effect import (
     Answer,
     Audit,
-    Cancel,
     CloseAccount,
     Effect,
+    LiftLatch,
     Notify,
     OpenAccount,
     Outgoing,
     RecallCandles,
     Record,
     Result,
+    Resume,
     Sample,
     Submit,
+    ToExchange,
 )
 from engine.errors import BadInput, BadSettings, Broken, Refused, Unreachable
 from engine.event import (
@@ -43,8 +46,8 @@ from engine.event import (
     DeskStarted,
     DeskStopped,
     Instructed,
-    Instruction,
     Journaled,
+    KillTold,
     MarketEnded,
     MarketEvent,
     MarketRemarked,
@@ -53,10 +56,11 @@ from engine.event import (
     PriceTicked,
     TimePassed,
 )
-from engine.ledger import Funding, fold
+from engine.instruction import Instruction
+from engine.ledger import Funding
 from engine.mail import Sealed
 from engine.memory import ENDED_PROPOSALS, SEEN_EXECUTIONS
-from engine.order import Fill
+from engine.order import Fill, Order
 from engine.pace import until
 from engine.people import Asker, Identity, Person
 from engine.ports import Clock, Commit, Exchange, JournalRow, Market, StateRow, Store
@@ -72,6 +76,8 @@ RECALLED_PER_TURN = 1_000
 # Waits between tries while a live market can't be asked for them.
 RECALL_RETRY_S = 5.0
 RECALL_RETRY_MAX_S = 60.0
+# What an exchange told that shares one transaction.
+REPORTS_PER_TURN = 256
 # Candles stepped before other tasks get a turn: about 2 ms of work.
 CANDLES_PER_TURN = 64
 # People waiting for an answer. A desk that is this far behind says so instead of queueing.
@@ -111,8 +117,10 @@ class Runtime:
         audit_key: bytes,
         version: str,
         killed: Callable[[], str] = lambda: "",
+        lift_latch: Callable[[], str] = lambda: "",
     ) -> None:
-        """`killed` is asked before each order that opens a position; its answer is a reason."""
+        """`killed` is asked before each order that opens a position; its answer is a reason.
+        `lift_latch` ends that, once a person may have it so, or says why not."""
         self._core = core
         self._store = store
         self._exchange = exchange
@@ -121,6 +129,8 @@ class Runtime:
         self._audit_key = audit_key
         self._version = version
         self._killed = killed
+        self._lift_latch = lift_latch
+        self._reports: deque[Journaled] = deque()
         self._people: deque[Journaled] = deque()
         self._notes: deque[CommandRun] = deque()
         self._candles: deque[MarketEvent] = deque()
@@ -145,6 +155,7 @@ class Runtime:
         self._outgoing: list[Outgoing] = []
         self._grouped = 0
         self._listeners: list[Callable[[Commit], None]] = []
+        self._settled: list[asyncio.Future[None]] = []
 
     # -- for surfaces --------------------------------------------------------------------
 
@@ -161,6 +172,9 @@ class Runtime:
 
     def why(self, symbol: str) -> list[WhyView]:
         return self._core.why(symbol)
+
+    def risk(self) -> BoardView:
+        return self._core.risk()
 
     @property
     def epoch(self) -> int:
@@ -221,6 +235,21 @@ class Runtime:
         self._notes.append(CommandRun(actor, command, outcome, self._clock.now()))
         self._wake.set()
 
+    def note_kill(self, told: KillTold) -> None:
+        """Have a step of the emergency stop, which was taken already, stored and told."""
+        self._post(told)
+
+    async def survey(self) -> None:
+        """Have the exchange looked at now; return once what was found is booked and compared.
+
+        Raises Unreachable where it can't be.
+        """
+        await self._exchange.survey()
+        booked = asyncio.get_running_loop().create_future()
+        self._settled.append(booked)
+        self._wake.set()
+        await booked
+
     async def until_caught_up(self) -> None:
         """Return once every candle that has closed by now is taken and stored."""
         await self._caught_up.wait()
@@ -250,10 +279,11 @@ class Runtime:
         states = await self._store.states()
         fills = await self._store.recent(Fill)
         payments = await self._store.recent(Funding)
-        self._core.restore(states, fills[-SEEN_EXECUTIONS:])
+        self._core.restore(states, fills[-SEEN_EXECUTIONS:], payments[-SEEN_EXECUTIONS:])
         self._core.recall(await self._store.recent(Proposal, limit=ENDED_PROPOSALS))
         self._exchange.restore(states)
-        first_run = not self._core.cursors
+        self._exchange.take_over(self._core.books())
+        first_run = self._core.key not in states
         self._market.resume(self._core.cursors)
         now = self._clock.now()
         await self._take(DeskStarted(self._version, epoch, now))
@@ -265,7 +295,7 @@ class Runtime:
             broken = "the audit is empty, but this desk has run before"
         for reason in [*halts, *self._differences(fills, payments), *filter(None, [broken])]:
             await self._take(DeskHalted(reason, now))
-        self._outgoing.extend(self._core.unfinished())
+        self._sort(self._core.unfinished())
         self._sort(self._core.warm_ups())
         await self._settle()
 
@@ -288,7 +318,9 @@ class Runtime:
         alarm.add_done_callback(lambda _: self._wake.set())
         archive = asyncio.create_task(self._look_up(), name="candles of before")
         archive.add_done_callback(lambda _: self._wake.set())
-        tasks = (feed, alarm, archive)
+        exchange = asyncio.create_task(self._exchange.run(self._hear), name="exchange")
+        exchange.add_done_callback(lambda _: self._wake.set())
+        tasks = (feed, alarm, archive, exchange)
         try:
             while not self._stopping:
                 await self._next_turns()
@@ -374,7 +406,13 @@ class Runtime:
     @property
     def _inbox(self) -> int:
         """Events that wait to be taken."""
-        return len(self._people) + len(self._notes) + len(self._candles) + len(self._recalled)
+        said = len(self._people) + len(self._notes) + len(self._reports)
+        return said + len(self._candles) + len(self._recalled)
+
+    def _hear(self, report: Journaled) -> None:
+        """Take what the exchange tells, ahead of people and market; nothing of it is dropped."""
+        self._reports.append(report)
+        self._wake.set()
 
     def _post(self, event: Journaled) -> None:
         self._people.append(event)
@@ -383,8 +421,10 @@ class Runtime:
     # -- turns ---------------------------------------------------------------------------
 
     async def _next_turns(self) -> None:
-        while self._people:
-            await self._take(self._people.popleft())
+        while self._reports or self._people:
+            await self._take_reports()
+            if self._people:
+                await self._take(self._people.popleft())
         if self._recalled:
             self._sort(self._core.step(self._recalled.popleft()))
         if self._candles:
@@ -392,9 +432,21 @@ class Runtime:
         if not self._candles:
             await self._rest()
 
+    async def _take_reports(self) -> None:
+        """Book what the exchange told, as much as there is in one transaction."""
+        if not self._reports:
+            return
+        for _ in range(min(len(self._reports), REPORTS_PER_TURN)):
+            report = self._reports.popleft()
+            self._collect(report, self._core.step(report))
+        await self._settle()
+        self._alarm.set()
+
     async def _rest(self) -> None:
         """Store what is open, tell the feed, and wait for something to do."""
         await self._settle()
+        if not self._reports:
+            self._tell_settled()
         # While the turn was stored the feed may have brought the last candles.
         if self._market.caught_up and not self._candles:
             self._caught_up.set()
@@ -425,9 +477,16 @@ class Runtime:
                 closes = self._sort(effects) or closes
             if closes or self._grouped >= GROUP_CANDLES:
                 await self._settle()
-            if self._people:
+            if self._people or self._reports:
                 return
         await self._clock.sleep(0)
+
+    def _tell_settled(self) -> None:
+        """Let go whoever waited until all that the exchange told was stored."""
+        waiting, self._settled = self._settled, []
+        for each in waiting:
+            if not each.done():
+                each.set_result(None)
 
     async def _take(self, event: Journaled) -> None:
         self._collect(event, self._core.step(event))
@@ -496,6 +555,9 @@ class Runtime:
                 self._exchange.close_account(account)
             case RecallCandles():
                 await self._warm_up(effect)
+            case LiftLatch():
+                if reason := self._lift_latch():
+                    return (DeskHalted(reason, self._clock.now()),)
             case _:
                 return await self._send(effect)
         return ()
@@ -509,17 +571,22 @@ class Runtime:
             self._wanted.append(wanted)
             self._asked.set()
 
-    async def _send(self, instruction: Submit | Cancel) -> Sequence[Journaled]:
+    async def _send(self, instruction: ToExchange) -> Sequence[Journaled]:
         """Send an instruction, unless it opens a position and somebody has pulled the plug."""
-        opens = isinstance(instruction, Submit) and not instruction.order.reduce_only
-        if not (opens and (reason := self._killed())):
+        order = self._sent_by(instruction)
+        if order is None or order.reduce_only or not (reason := self._killed()):
             return await self._exchange.carry_out(instruction)
-        assert isinstance(instruction, Submit)
-        order, now = instruction.order, self._clock.now()
+        now = self._clock.now()
         return (
             OrderRejected(order.account, order.order_link_id, reason, now),
             DeskHalted(reason, now),
         )
+
+    def _sent_by(self, instruction: ToExchange) -> Order | None:
+        """The order that an instruction sends: resuming one at a real exchange only asks for it."""
+        if isinstance(instruction, Resume):
+            return instruction.order if self._exchange.quantities() is not None else None
+        return instruction.order if isinstance(instruction, Submit) else None
 
     async def _store_turn(self) -> None:
         while self._notes:
@@ -566,37 +633,18 @@ class Runtime:
 
     def _differences(self, fills: Sequence[Fill], payments: Sequence[Funding]) -> list[str]:
         """Where the restored positions and money are not what the stored fills add up to."""
-        found = []
-        for account, state in self._core.accounts().items():
-            folded = fold(
+        there = self._exchange.quantities()
+        found = (
+            proof.difference(
                 account,
-                state.ledger.deposit,
+                state,
                 (fill for fill in fills if fill.account == account),
                 (payment for payment in payments if payment.account == account),
+                None if there is None else there.get(account, {}),
             )
-            positions = [p for p in state.positions.values() if not p.is_flat]
-            held = {position.symbol: position.quantity for position in positions}
-            paid = {position.symbol: position.cost for position in positions}
-            if held != folded.quantities:
-                found.append(
-                    f"{account}: positions {_amounts(held)} are not the sum of the fills "
-                    f"{_amounts(folded.quantities)}"
-                )
-            elif paid != folded.costs:
-                found.append(
-                    f"{account}: the cost of positions {_amounts(paid)} is not the sum of the "
-                    f"fills {_amounts(folded.costs)}"
-                )
-            elif held != self._exchange.quantities().get(account, {}):
-                found.append(
-                    f"{account}: positions {_amounts(held)} are not what the exchange holds"
-                )
-            elif state.ledger != folded.ledger:
-                found.append(
-                    f"{account}: balance {state.ledger.balance} is not the sum of fills, fees "
-                    f"and funding {folded.ledger.balance}"
-                )
-        return found
+            for account, state in self._core.accounts().items()
+        )
+        return [each for each in found if each]
 
 
 def _other_books(states: Mapping[str, StateRow]) -> list[str]:
@@ -605,10 +653,6 @@ def _other_books(states: Mapping[str, StateRow]) -> list[str]:
     if not others:
         return []
     return [f"New books are opened for this market; those of {', '.join(others)} stay as they are."]
-
-
-def _amounts(quantities: Mapping[str, Decimal]) -> str:
-    return ", ".join(f"{symbol} {amount}" for symbol, amount in quantities.items()) or "none"
 
 
 def in_parts(recalled: CandlesRecalled, size: int) -> list[CandlesRecalled]:

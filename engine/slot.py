@@ -54,11 +54,14 @@ class Slot:
     """A bot at work on one symbol: the strategy's memory and what it needs every bar.
 
     `kept_back` holds the candles that close while those of before are looked up; else it is None.
+    `alarm` is the price at which people are told that the margin of what is held runs out, negative
+    for a short; 0.0 where none is watched.
     """
 
     __slots__ = (
         "_higher_is_new",
         "aggregator",
+        "alarm",
         "bars",
         "bot",
         "cooldown_until",
@@ -98,6 +101,7 @@ class Slot:
         self.cooldown_until = 0
         self.held = False
         self.opened_at = 0
+        self.alarm = 0.0
         self.last_bar: Bar | None = None
         self.kept_back: list[CandleClosed] | None = None
 

@@ -23,7 +23,8 @@ from engine.effect import (
     Record,
 )
 from engine.errors import BadInput, Refused
-from engine.event import AddBot, CandlesRecalled, RemoveBot, SetSides, TurnOff, TurnOn
+from engine.event import CandlesRecalled
+from engine.instruction import AddBot, RemoveBot, SetSides, TurnOff, TurnOn
 from engine.memory import Memory
 from engine.people import Asker
 from engine.plans import Site
@@ -106,7 +107,29 @@ def _checked(memory: Memory, plan: BotPlan) -> str:
     if len(memory.bots) >= plans.BOTS_MAX:
         raise Refused(f"There are {plans.BOTS_MAX} bots already. Remove one first.")
     plans.check(plan, _site(memory))
-    return plans.next_id(plan.strategy, memory.desk.bot_ids)
+    bot_id = plans.next_id(plan.strategy, memory.desk.bot_ids)
+    _check_key(memory, bot_id, plan)
+    return bot_id
+
+
+def _check_key(memory: Memory, bot_id: str, plan: BotPlan) -> None:
+    """Raise Refused where there is no exchange account that a bot could have its symbols on."""
+    key_of = memory.policy.key_of
+    if key_of is None:
+        return
+    key = key_of(bot_id)
+    if not key:
+        raise Refused(
+            f"No API key is open for {bot_id}: the desk opens those of its settings when it starts."
+        )
+    for bot in memory.bots.values():
+        both = sorted({*bot.symbols} & {*plan.symbols})
+        if both and key_of(bot.bot_id) == key:
+            raise Refused(
+                f"{bot.bot_id} trades {', '.join(both)} with the same API key ({key}), and an "
+                f"account has one position a symbol. Choose other symbols, or set a key of another "
+                f"subaccount for {bot_id} and put it into countersign.toml."
+            )
 
 
 def _add(memory: Memory, plan: BotPlan, asker: Asker, ts: int) -> Outcome:

@@ -7,13 +7,12 @@ have told of the same moment: the strongest take what is free.
 from dataclasses import replace
 from decimal import Decimal
 
-from engine import booking, risk
+from engine import booking, entries, resting, risk, tally
 from engine.effect import Effect, Record
 from engine.event import CandleClosed
 from engine.instrument import Instrument
 from engine.memory import Candidate, Memory
 from engine.order import (
-    ZERO,
     Order,
     OrderType,
     Reason,
@@ -21,7 +20,7 @@ from engine.order import (
     client_order_id,
     order_link_id,
 )
-from engine.risk import EntryRequest
+from engine.request import EntryRequest
 from engine.signal import Action, Approved, Denied
 from engine.slot import Slot
 from engine.strategies.exits import Exits, level, too_old
@@ -86,6 +85,7 @@ def _decide_entry(
 ) -> list[Effect]:
     side = Side.BUY if signal.entry > 0 else Side.SELL
     reason = REASONS[int(signal.reason)]
+    watched = tally.watch(memory, slot.bot.account, ts)
     request = entry_request(memory, slot, bar, ts, late, signal)
     refusal = risk.refusal(request)
     verdict: Approved | Denied
@@ -99,7 +99,7 @@ def _decide_entry(
         memory, slot, Action.ENTRY, side, reason, bar.close, ts, verdict, signal.confidence
     )
     sent = booking.intend(memory, verdict) if isinstance(verdict, Approved) else []
-    return [Record(decision), *sent]
+    return [*watched, Record(decision), *sent]
 
 
 def entry_request(
@@ -111,52 +111,16 @@ def entry_request(
     signal: Signal | None = None,
 ) -> EntryRequest:
     """What the gates look at for an entry on `bar`; without a signal, for `/why`."""
-    bot, desk = slot.bot, memory.desk
-    strategy = bot.strategy
-    position = memory.accounts[bot.account].positions.get(slot.symbol)
     distance = signal.stop if signal is not None else 0.0
-    return EntryRequest(
-        ts=ts,
-        price=bar.close,
-        instrument=memory.instruments[slot.symbol],
-        sizing=strategy.sizing,
-        equity=memory.equity(bot.account),
-        free_margin=memory.free_margin(bot.account),
-        halted=desk.why_halted,
-        paused=bot.bot_id in desk.paused,
-        bars=slot.bars,
-        bars_needed=strategy.bars_needed,
-        late=late,
-        cooldown_until=slot.cooldown_until,
-        holding=position.quantity if position else ZERO,
-        order_open=memory.order_open(slot),
-        side=_side(signal),
-        confidence=signal.confidence if signal is not None else None,
-        stop=distance / bar.close if distance else slot.exits.stop_loss,
-        pipeline=strategy.pipeline,
-        heard=slot.heard,
-        sides=memory.sides(ts),
-        disabled=desk.disabled.get(f"{bot.bot_id}:{slot.symbol}", ""),
-        taken=_slots_taken(memory, slot) if strategy.sizing.slots else 0,
-    )
+    stop = distance / bar.close if distance else slot.exits.stop_loss
+    made = entries.entry_request(memory, slot, _side(signal), bar.close, stop, ts)
+    return replace(made, late=late, confidence=signal.confidence if signal is not None else None)
 
 
 def _side(signal: Signal | None) -> Side | None:
     if signal is None or not signal.entry:
         return None
     return Side.BUY if signal.entry > 0 else Side.SELL
-
-
-def _slots_taken(memory: Memory, slot: Slot) -> int:
-    """Positions that risk something, and entries on their way."""
-    sizing = slot.bot.strategy.sizing
-    account = memory.accounts[slot.bot.account]
-    held = [p for p in memory.held(slot.bot.account) if p.symbol != slot.symbol]
-    if sizing.free_at_break_even:
-        held = [p for p in held if not memory.is_safe(p)]
-    taken = {position.symbol for position in held}
-    taken |= {order.symbol for order in account.orders.values() if not order.reduce_only}
-    return len(taken)
 
 
 def _protected(
@@ -204,12 +168,13 @@ def consider_exit(memory: Memory, slot: Slot, signal: Signal, ts: int) -> list[E
         reason = _exit_reason(signal)
     else:
         return []
-    if memory.order_open(slot):
+    if resting.why_not_close(memory, slot.bot.account, slot.symbol):
         return []
     side = Side.SELL if position.quantity > 0 else Side.BUY
     price = memory.desk.prices[slot.symbol]
     order = replace(
-        _order(memory, slot, side, reason, abs(position.quantity), ts), reduce_only=True
+        _order(memory, slot, side, reason, booking.closable(memory, position), ts),
+        reduce_only=True,
     )
     verdict = Approved(order)
     decision = booking.decide(memory, slot, Action.EXIT, side, reason, price, ts, verdict)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine import staff
+from engine import reconcile, staff, stops
 from engine.alert import Alert
 from engine.bot import Bot, BotStatus
 from engine.ledger import Ledger
+from engine.levels import break_even, net_at
 from engine.memory import Memory
 from engine.order import Order
 from engine.people import Identity, Person
@@ -16,11 +17,18 @@ from engine.schedule import Schedule
 from engine.signal import GateResult
 from engine.slot import Slot
 from engine.strategies.kernel import Bar, Condition
+from engine.survey import Difference, Survey
 
 
 @dataclass(frozen=True, slots=True)
 class PositionView:
-    """An open position at the last price, with its protection as it stands now."""
+    """An open position at the last price, with its protection as it stands now.
+
+    `break_even` is where closing costs nothing, `liquidation` about where the exchange takes the
+    position away; None where nobody trades the symbol any more. `at_stop` and `at_target` are what
+    closing there gains, with the fees of entry and exit. `age` (ms) is until the last candle or
+    price, whichever is newer.
+    """
 
     position: Position
     price: Decimal
@@ -28,6 +36,11 @@ class PositionView:
     take_profit: Decimal | None
     trailing_stop: Decimal | None
     trailing_activation: Decimal | None
+    break_even: Decimal | None
+    liquidation: Decimal | None
+    at_stop: Decimal | None
+    at_target: Decimal | None
+    age: int
 
     @property
     def unrealized(self) -> Decimal:
@@ -35,14 +48,38 @@ class PositionView:
 
 
 @dataclass(frozen=True, slots=True)
+class ExchangeView:
+    """How an account at a real exchange and its books agree; times are UTC ms, 0 is never.
+
+    `armed` says that a person let its real money be traded, `shut` why nothing is opened, `down`
+    why the exchange can't be heard, `quarantined` what a person has to look at first, by symbol;
+    the others are as in `AccountState`.
+    """
+
+    uid: str
+    armed: bool
+    shut: str
+    down: str
+    survey: Survey | None
+    surveyed_at: int
+    synced_until: int
+    different: tuple[Difference, ...]
+    quarantined: dict[str, str]
+    history_until: int
+    history_end: int
+    history_found: int
+
+
+@dataclass(frozen=True, slots=True)
 class AccountView:
-    """An account's money, in quote currency."""
+    """An account's money, in quote currency; `exchange` is None of one on paper."""
 
     account: str
     bot_id: str
     ledger: Ledger
     unrealized: Decimal
     margin: Decimal
+    exchange: ExchangeView | None = None
 
     @property
     def equity(self) -> Decimal:
@@ -177,11 +214,31 @@ def _account_view(memory: Memory, bot: Bot) -> AccountView:
         ledger=memory.accounts[bot.account].ledger,
         unrealized=memory.unrealized(bot.account),
         margin=memory.margin(bot.account),
+        exchange=_exchange_view(memory, bot.account) if memory.policy.surveys else None,
+    )
+
+
+def _exchange_view(memory: Memory, account: str) -> ExchangeView:
+    state = memory.accounts[account]
+    return ExchangeView(
+        uid=state.uid,
+        armed=state.uid in memory.desk.armed,
+        shut=reconcile.shut(memory, account, ts=memory.desk.now),
+        down=state.down,
+        survey=state.survey,
+        surveyed_at=state.surveyed_at,
+        synced_until=state.synced_until,
+        different=(*state.different, *state.doubted),
+        quarantined=dict(state.quarantined),
+        history_until=state.history_until,
+        history_end=state.history_end,
+        history_found=state.history_found,
     )
 
 
 def _position_view(memory: Memory, position: Position) -> PositionView:
     entry = memory.accounts[position.account].entries.get(position.symbol)
+    rules, fee = memory.instruments.get(position.symbol), memory.policy.taker_fee
     return PositionView(
         position=position,
         price=memory.mark(position.symbol),
@@ -189,4 +246,10 @@ def _position_view(memory: Memory, position: Position) -> PositionView:
         take_profit=entry.take_profit if entry else None,
         trailing_stop=entry.trailing_stop if entry else None,
         trailing_activation=entry.trailing_activation if entry else None,
+        break_even=break_even(position, rules, fee) if rules else None,
+        liquidation=stops.liquidation_of(memory, position) if rules else None,
+        at_stop=net_at(position, entry.stop_loss, fee) if entry and entry.stop_loss else None,
+        at_target=net_at(position, entry.take_profit, fee) if entry and entry.take_profit else None,
+        # The clocks of the exchange's prices and executions are not quite one.
+        age=max(memory.desk.now - position.opened_at, 0),
     )

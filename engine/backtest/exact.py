@@ -18,7 +18,8 @@ from engine.columns import Columns
 from engine.core import Core
 from engine.effect import Effect, Record, Sample, Submit
 from engine.event import CandleClosed
-from engine.exchange.paper import PaperBook, PaperSettings
+from engine.exchange.paper_book import PaperBook
+from engine.exchange.paper_state import PaperSettings
 from engine.instrument import exact
 from engine.memory import Policy
 from engine.metrics import Mark, RoundTrip

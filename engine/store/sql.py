@@ -49,6 +49,12 @@ async def open_store(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> "SqlSt
     return SqlStore(database)
 
 
+async def states_of(database: Database) -> Mapping[str, StateRow]:
+    """The state that a desk stored, by key; the database is at its newest revision."""
+    rows = await database.read(partial(_rows, query=select(tables.state)))
+    return {row.key: StateRow(*row) for row in rows}
+
+
 class SqlStore:
     """Durable memory in a SQL database whose tables are up to date."""
 
@@ -66,8 +72,7 @@ class SqlStore:
         await self._database.write(partial(self._writes.commit, batch=batch))
 
     async def states(self) -> Mapping[str, StateRow]:
-        rows = await self._database.read(partial(_rows, query=select(tables.state)))
-        return {row.key: StateRow(*row) for row in rows}
+        return await states_of(self._database)
 
     async def recent(
         self,

@@ -210,6 +210,8 @@ orders = Table(
     _optional("break_even_trigger", DecimalText),
     _optional("break_even_stop", DecimalText),
     _optional("reject_reason", Text),
+    _column("post_only", Boolean),
+    _column("expires_at", BigInteger),
     PrimaryKeyConstraint("account", "order_link_id"),
     Index("ix_orders_created_at", "created_at"),
     Index("ix_orders_account", "account", "created_at"),

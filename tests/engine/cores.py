@@ -1,6 +1,7 @@
 """Small cores to tell things to, and short ways to read what they answer."""
 
 from decimal import Decimal
+from typing import TypeVar
 
 from engine.bot import Bot
 from engine.core import Core
@@ -22,6 +23,7 @@ from tests.engine.conftest import (
     instrument,
 )
 
+T = TypeVar("T")
 ETH = "ETHUSDT"
 
 
@@ -31,7 +33,7 @@ def core(*bots: Bot, interval: int = BAR, **rules: object) -> Core:
     return Core(bots, instruments, interval, "paper", "test", POLICY)
 
 
-def of(kind: type, effects: list[Effect]) -> list:
+def of(kind: type[T], effects: list[Effect]) -> list[T]:
     """The facts of a kind that are to be stored, or the effects of a kind."""
     facts = [effect.fact for effect in effects if isinstance(effect, Record | Sample)]
     return [item for item in [*facts, *effects] if isinstance(item, kind)]

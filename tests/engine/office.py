@@ -19,16 +19,8 @@ from engine.effect import (
     Record,
     Result,
 )
-from engine.event import (
-    BeginEnrollment,
-    ConfirmEnrollment,
-    Decide,
-    Event,
-    Instructed,
-    Instruction,
-    PeopleNamed,
-    TimePassed,
-)
+from engine.event import Event, Instructed, PeopleNamed, TimePassed
+from engine.instruction import BeginEnrollment, ConfirmEnrollment, Decide, Instruction
 from engine.instrument import Instrument
 from engine.memory import Policy
 from engine.people import Asker, Identity, Person, Role, human

@@ -7,7 +7,7 @@ import pytest
 
 from engine.alert import Direction
 from engine.effect import Done, NotDone, NoticeKind, Proposed, Record, Result
-from engine.event import (
+from engine.instruction import (
     AddAlert,
     BeginEnrollment,
     ConfirmEnrollment,

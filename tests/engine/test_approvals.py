@@ -13,28 +13,38 @@ from pydantic import TypeAdapter
 from engine import deciding, tiers
 from engine.effect import Done, NotDone, NoticeKind, Proposed, Record, Submit
 from engine.errors import Refused, Unreachable
-from engine.event import (
+from engine.event import DeskHalted, Executed, Instructed
+from engine.instruction import (
+    Accept,
     AddBot,
     AddSchedule,
+    ArmAccount,
+    BreakEven,
+    CancelOrders,
+    CancelThere,
+    ClearCooldown,
     ClosePosition,
+    ClosePositions,
     ConfirmEnrollment,
     Decide,
-    DeskHalted,
     EndEnrollment,
-    Executed,
     HaltDesk,
-    Instructed,
     Instruction,
+    KillDesk,
+    LiftLocks,
     LockPerson,
     MakeLinkCode,
+    MoveStops,
     OpenSession,
     PauseBot,
     PlaceOrder,
     RemoveBot,
+    ResetBreaker,
     ResumeBot,
     ResumeDesk,
     SetRole,
     SetSides,
+    SyncHistory,
     TurnOff,
     TurnOn,
     UnlockPerson,
@@ -111,8 +121,9 @@ def status(desk: Office) -> str:
 TIERS = {
     Tier.YELLOW: {
         ResumeBot, AddBot, RemoveBot, TurnOn, SetSides, PlaceOrder, ClosePosition, UnlockPerson,
+        ClosePositions, MoveStops, CancelThere, Accept, SyncHistory, LiftLocks, ResetBreaker,
     },
-    Tier.RED: {ResumeDesk, SetRole, EndEnrollment},
+    Tier.RED: {ResumeDesk, SetRole, EndEnrollment, ArmAccount, ClearCooldown},
 }  # fmt: skip
 
 
@@ -128,7 +139,7 @@ def test_what_takes_a_human_is_what_the_design_names(kind):
 
 def test_what_reduces_risk_stands_under_no_lock():
     always = {kind for kind, rule in tiers.RULES.items() if rule.reduces_risk}
-    assert always == {PauseBot, HaltDesk, TurnOff}
+    assert always == {PauseBot, HaltDesk, TurnOff, BreakEven, CancelOrders, KillDesk}
 
 
 def test_what_is_red_takes_an_admin_to_decide():

@@ -15,15 +15,14 @@ import pytest
 
 from engine.drafts import instruction_of
 from engine.effect import Audit, Done, Effect, NotDone, Proposed, Record, Result, Submit
-from engine.event import (
+from engine.event import DeskHalted, OrderRejected
+from engine.instruction import (
     Decide,
-    DeskHalted,
     HaltDesk,
     Instruction,
     LockPerson,
     MakeLinkCode,
     OpenSession,
-    OrderRejected,
     PauseBot,
     PlaceOrder,
     ResumeBot,
@@ -77,7 +76,7 @@ class Waiting:
 
 
 @dataclass
-class Guard:
+class Tally:
     locked_until: int = 0
     open_until: int = 0
     last_step: int = 0
@@ -101,7 +100,7 @@ class Model:
     roles: dict[str, Role]
     owners: dict[tuple[str, str], str]
     said: dict[str, Role] = field(default_factory=dict)
-    guards: dict[str, Guard] = field(default_factory=dict)
+    guards: dict[str, Tally] = field(default_factory=dict)
     links: dict[str, tuple[str, int]] = field(default_factory=dict)
     waiting: dict[int, Waiting] = field(default_factory=dict)
     ended: dict[int, str] = field(default_factory=dict)
@@ -122,33 +121,33 @@ class Model:
         known = owner and owner == asker.principal.principal_id
         return self.roles[owner] if known else Role.NOBODY
 
-    def guard(self, name: str) -> Guard:
-        return self.guards.setdefault(name, Guard())
+    def tally(self, name: str) -> Tally:
+        return self.guards.setdefault(name, Tally())
 
     def locked(self, name: str, ts: int) -> bool:
-        return self.guard(name).locked_until > ts
+        return self.tally(name).locked_until > ts
 
     def locked_by_hand(self, name: str) -> bool:
-        return self.guard(name).locked_until == UNTIL_UNLOCKED
+        return self.tally(name).locked_until == UNTIL_UNLOCKED
 
     def session(self, name: str, ts: int) -> bool:
         """Whether somebody may act; it keeps their session open."""
         if name not in ENROLLED:
             return True
-        if self.guard(name).open_until <= ts:
+        if self.tally(name).open_until <= ts:
             return False
-        self.guard(name).open_until = ts + SESSION
+        self.tally(name).open_until = ts + SESSION
         return True
 
     def bad_try(self, asker: Asker, ts: int) -> None:
         name = asker.principal.principal_id
         if asker.surface == "console" or not name:
             return
-        guard = self.guard(name)
-        guard.tries = [tried for tried in guard.tries if tried > ts - TRY_WINDOW] + [ts]
-        if len(guard.tries) == 5:
-            guard.tries = []
-            guard.locked_until, guard.open_until = ts + LOCK_OUT, 0
+        tally = self.tally(name)
+        tally.tries = [tried for tried in tally.tries if tried > ts - TRY_WINDOW] + [ts]
+        if len(tally.tries) == 5:
+            tally.tries = []
+            tally.locked_until, tally.open_until = ts + LOCK_OUT, 0
 
     # -- what stands -------------------------------------------------------------------
 
@@ -192,8 +191,8 @@ class Model:
         if self.believed - ts > SLACK:
             self.believed = ts
             self.links.clear()
-            for guard in self.guards.values():
-                guard.open_until = 0
+            for tally in self.guards.values():
+                tally.open_until = 0
             for number in list(self.waiting):
                 self.end(number, "void")
             return
@@ -275,7 +274,7 @@ class Model:
     def lock(self, target: str, asker: Asker, role: Role, ts: int) -> str:
         name, at_console = who(asker), asker.surface == "console"
         if target == name and name in ENROLLED:
-            self.guard(name).open_until = 0
+            self.tally(name).open_until = 0
             return "done"
         if target != name and not at_console and not self.session(name, ts):
             return "refused"
@@ -285,8 +284,8 @@ class Model:
         able = {each for each in reachable if not self.locked(each, ts)}
         if not at_console and target in reachable and not able - {target}:
             return "refused"
-        guard = self.guard(target)
-        guard.locked_until, guard.open_until = UNTIL_UNLOCKED, 0
+        tally = self.tally(target)
+        tally.locked_until, tally.open_until = UNTIL_UNLOCKED, 0
         return "done"
 
     def link(self, word: str, asker: Asker, ts: int) -> str:
@@ -380,15 +379,15 @@ class Model:
         return self.proven(said.asker, said.code, ts)
 
     def proven(self, asker: Asker, code: Code, ts: int) -> bool:
-        guard = self.guard(who(asker))
+        tally = self.tally(who(asker))
         if not code.text:
             return False
         if code.step is None or abs(code.step - ts // STEP) > 1:
             self.bad_try(asker, ts)
             return False
-        if code.step <= guard.last_step:
+        if code.step <= tally.last_step:
             return False
-        guard.last_step, guard.open_until, guard.tries = code.step, ts + SESSION, []
+        tally.last_step, tally.open_until, tally.tries = code.step, ts + SESSION, []
         return True
 
     def gives_more(self, instruction: Instruction) -> bool:
@@ -406,8 +405,8 @@ class Model:
             case PlaceOrder():
                 self.orders += 1
             case UnlockPerson(name):
-                guard = self.guard(name)
-                guard.locked_until, guard.tries = 0, []
+                tally = self.tally(name)
+                tally.locked_until, tally.tries = 0, []
             case SetRole():
                 roles = {**self.roles, instruction.principal_id: instruction.role}
                 if self.loses_all_admins(roles, self.owners):
@@ -470,7 +469,7 @@ class Drive:
             owners={(at, user_id(each.name)): each.name for each in people for at in PLATFORMS},
             said={each.name: each.role for each in people},
             guards={
-                name: Guard(open_until=T0 + SESSION, last_step=T0 // STEP) for name in ENROLLED
+                name: Tally(open_until=T0 + SESSION, last_step=T0 // STEP) for name in ENROLLED
             },
         )
         self.bars = 0
@@ -770,9 +769,9 @@ class Drive:
             model.paused,
             model.why_halted,
             model.roles,
-            {name: model.guard(name).locked_until for name in NAMES},
+            {name: model.tally(name).locked_until for name in NAMES},
             model.owners,
-            {name: model.guard(name).open_until for name in ENROLLED},
+            {name: model.tally(name).open_until for name in ENROLLED},
             {
                 number: (
                     ProposalState.APPROVED if each.approved else ProposalState.OPEN,

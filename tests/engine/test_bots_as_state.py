@@ -21,17 +21,8 @@ from engine.effect import (
     RecallCandles,
     Submit,
 )
-from engine.event import (
-    AddBot,
-    CandlesRecalled,
-    DeskStarted,
-    Instruction,
-    PauseBot,
-    RemoveBot,
-    SetSides,
-    TurnOff,
-    TurnOn,
-)
+from engine.event import CandlesRecalled, DeskStarted
+from engine.instruction import AddBot, Instruction, PauseBot, RemoveBot, SetSides, TurnOff, TurnOn
 from engine.memory import added_bots
 from engine.people import Role
 from engine.plans import BOTS_MAX, made, next_id

@@ -25,13 +25,13 @@ from engine.effect import (
     NoticeKind,
     Notify,
     Record,
+    Resume,
     Sample,
     Submit,
 )
-from engine.errors import BadSettings, Broken
+from engine.errors import BadSettings
 from engine.event import (
     CommandRun,
-    Decide,
     DeskHalted,
     DeskStarted,
     DeskStopped,
@@ -43,15 +43,24 @@ from engine.event import (
     OrderAccepted,
     OrderCanceled,
     OrderRejected,
-    PauseBot,
     PriceTicked,
-    ResumeBot,
     StopMoved,
 )
-from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
+from engine.exchange.paper import PaperExchange
+from engine.exchange.paper_book import PaperBook
+from engine.exchange.paper_state import PaperSettings
+from engine.instruction import Decide, PauseBot, ResumeBot
 from engine.instrument import MAJORS
 from engine.ledger import EquityPoint, Funding, fold
-from engine.order import ExecType, Fill, Order, OrderStatus, Reason, decode_link_id
+from engine.order import (
+    ExecType,
+    Fill,
+    Order,
+    OrderStatus,
+    Reason,
+    decode_link_id,
+    order_link_id,
+)
 from engine.people import human
 from engine.ports import StateRow
 from engine.position import Position, Trade
@@ -390,11 +399,24 @@ def test_a_stop_of_the_exchange_belongs_to_its_bot_and_reason(reason):
     assert held(desk) == {}
 
 
-def test_an_execution_of_nobody_is_our_own_bug():
+def test_a_trade_that_the_desk_did_not_make_is_booked_as_external_and_told():
     desk = core()
     entered(desk)
-    with pytest.raises(Broken, match="neither an order nor a trigger"):
-        desk.step(Executed(execution(side=BUY, quantity="1")))
+    effects = desk.step(Executed(execution(side=BUY, quantity="1")))
+    [fill] = of(Fill, effects)
+    told = [each.notice for each in of(Notify, effects)]
+    [notice] = [each for each in told if each.kind is NoticeKind.DIFFERENCE]
+    assert fill.close_reason is Reason.EXTERNAL
+    assert "a trade that is not the desk's: Buy 1" in (notice.text or "")
+
+
+def test_an_order_id_of_another_bot_is_no_order_of_ours():
+    desk = core()
+    entered(desk)
+    link_id = order_link_id("somebody", Reason.MANUAL_EXIT, T0, 0)
+    told = replace(execution(side=BUY, quantity="1"), order_link_id=link_id)
+    [fill] = of(Fill, desk.step(Executed(told)))
+    assert (fill.bot_id, fill.close_reason) == (BOT, Reason.EXTERNAL)
 
 
 def test_part_fills_complete_the_order():
@@ -411,7 +433,7 @@ def test_part_fills_complete_the_order():
 def test_a_fill_before_the_acceptance_counts_and_the_order_is_not_sent_again():
     desk = core()
     [placed] = of(Order, candle(desk, 0, 100, SELL_NOW))
-    assert desk.unfinished() == [Submit(placed)]
+    assert desk.unfinished() == [Resume(placed)]
     desk.step(Executed(execution(placed, quantity="20")))
     assert held(desk) == {BTC: D(-20)}
     assert desk.unfinished() == []
@@ -970,7 +992,7 @@ def test_unfinished_orders_come_oldest_first():
     desk = core(bot(bot_id="zebra"), bot(bot_id="ant", symbols=(ETH,)))
     [first] = of(Order, candle(desk, 0, 100, SELL_NOW))
     [second] = of(Order, candle(desk, 1, 100, SELL_NOW, symbol=ETH))
-    assert desk.unfinished() == [Submit(first), Submit(second)]
+    assert desk.unfinished() == [Resume(first), Resume(second)]
 
 
 def test_every_id_on_the_wire_is_legal():

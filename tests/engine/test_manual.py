@@ -1,10 +1,8 @@
 """Orders by hand: the ticket a person confirms, the order it becomes, and what it adds up to."""
 
 import json
-from collections.abc import Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -22,28 +20,41 @@ from engine.effect import (
     Submit,
 )
 from engine.event import (
-    ClosePosition,
     DeskHalted,
     Executed,
-    HaltDesk,
     MarketEnded,
     OrderCanceled,
     OrderRejected,
-    PauseBot,
-    PlaceOrder,
     PriceTicked,
 )
-from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
+from engine.instruction import ClosePosition, HaltDesk, MoveStops, PauseBot, PlaceOrder
 from engine.instrument import MAJORS
 from engine.ledger import Funding, fold
 from engine.mail import Address
 from engine.order import Fill, Order, OrderType, Reason
 from engine.position import Trade
-from engine.proposal import Proposal, ProposalKind, ProposalState, Ticket, shown_of
+from engine.proposal import Proposal, ProposalKind, ProposalState, Ticket
 from engine.signal import Action, Decision
 from engine.strategies.exits import Exits
 from engine.tunable import Tier
 from tests.askers import OPERATING, asking
+from tests.engine.by_hand import (
+    ALL,
+    BUYING,
+    ETH,
+    HALF,
+    QUARTER,
+    SELLING,
+    Trading,
+    confirmed,
+    holding,
+    priced,
+    refused,
+    ticket_of,
+    tim,
+    tom,
+    vic,
+)
 from tests.engine.conftest import (
     ACCOUNT,
     BAR,
@@ -63,105 +74,8 @@ from tests.engine.conftest import (
     instrument,
     puppet,
 )
-from tests.engine.office import MINUTE, POLICY, SECOND, TIM, TOM, VIC, Office
-
-T = TypeVar("T")
-ETH = "ETHUSDT"
-tom, tim, vic = asking(TOM), asking(TIM), asking(VIC)
-BUYING = PlaceOrder(BOT, BTC, BUY, D(1000))
-SELLING = replace(BUYING, side=SELL)
-ALL = ClosePosition(BOT, BTC, D(1))
-HALF = replace(ALL, fraction=D("0.5"))
-QUARTER = replace(ALL, fraction=D("0.25"))
-# 0.1 % as taker, as the desk's policy has it, and no chance.
-FREE = PaperSettings(taker_fee=D("0.001"), slippage_max=0.0, seed=1)
-
-
-@dataclass
-class Trading(Office):
-    """A desk in lockstep with a paper exchange; a market order fills at the open of the next bar.
-
-    `found` is every effect since the start.
-    """
-
-    found: list[Effect] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        rules = self.rules
-        books = [PaperBook(b.account, b.capital, FREE, rules, lambda *_: D(0)) for b in self.bots]
-        self.exchange = PaperExchange(books, {b.account: b.symbols for b in self.bots})
-        self.bars = 0
-
-    def step(self, event) -> list[Effect]:
-        effects = super().step(event)
-        self.found += effects
-        for submit in [effect for effect in effects if isinstance(effect, Submit)]:
-            for answer in at_once(self.exchange.carry_out(submit)):
-                self.found += super().step(answer)
-        self.effects = effects
-        return effects
-
-    def play(self, price: float, wish: float = 0, low: float | None = None) -> list[Effect]:
-        """The next bar, at one price but for its low."""
-        event = closed(bar(self.bars, price, low=low, volume=wish))
-        self.bars += 1
-        effects = [e for answer in self.exchange.on_candle(event) for e in self.step(answer)]
-        return effects + self.step(event)
-
-    def held(self) -> Decimal:
-        positions = self.core.view().positions
-        return sum((each.position.quantity for each in positions), D(0))
-
-
-def at_once(coroutine: Coroutine[None, None, T]) -> T:
-    """The result of a coroutine that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-    raise AssertionError("it waited")
-
-
-def of(kind: type[T], effects: list[Effect]) -> list[T]:
-    """The facts of a kind that are to be stored."""
-    facts = [effect.fact for effect in effects if isinstance(effect, Record)]
-    return [fact for fact in facts if isinstance(fact, kind)]
-
-
-def priced(price: float = 100, **how: object) -> Trading:
-    desk = Trading(**how)
-    desk.play(price)
-    return desk
-
-
-def holding(instruction: PlaceOrder = BUYING, price: float = 100, **how: object) -> Trading:
-    """A desk that has opened a position by hand, at `price`."""
-    desk = priced(price, **how)
-    confirmed(desk, instruction)
-    desk.play(price)
-    assert desk.held()
-    return desk
-
-
-def ticket_of(proposal: Proposal) -> Ticket:
-    ticket = shown_of(proposal).ticket
-    assert ticket is not None
-    return ticket
-
-
-def confirmed(desk: Office, instruction: PlaceOrder | ClosePosition) -> Order:
-    """Ask for an order and confirm it; what is sent."""
-    assert isinstance(desk.press(desk.propose(instruction, tom), tom), Done)
-    [submit] = [effect for effect in desk.effects if isinstance(effect, Submit)]
-    return submit.order
-
-
-def refused(desk: Office, instruction: PlaceOrder | ClosePosition) -> str:
-    result = desk.ask(instruction, tom)
-    assert isinstance(result, NotDone)
-    return result.reason
-
+from tests.engine.cores import of
+from tests.engine.office import MINUTE, POLICY, SECOND, TOM, Office
 
 # -- the ticket of an entry --------------------------------------------------------------
 
@@ -192,6 +106,8 @@ def test_an_entry_is_shown_with_all_that_it_costs():
         take_profit=D(120),
         loss_at_stop=D("51.95"),
         gates=ticket.gates,
+        last=D(100),
+        liquidation=D(90),
     )
     assert [(gate.gate, gate.passed) for gate in ticket.gates] == [
         ("mode and kill", True),
@@ -258,9 +174,9 @@ def test_an_amount_or_a_price_that_is_none_is_refused(amount):
     assert refused(desk, replace(BUYING, value=D(amount))) == (
         f"amount: '{D(amount)}' is not valid. Allowed: more than 0, less than 1,000,000,000,000."
     )
-    said = f"price: '{D(amount)}' is not valid. Allowed: a price from 1 to 1000."
-    for asked in ({"stop_loss": D(amount)}, {"take_profit": D(amount)}):
-        assert refused(desk, replace(BUYING, **asked)) == said
+    for field, name in (("stop_loss", "stop"), ("take_profit", "target")):
+        said = f"{name}: '{D(amount)}' is not valid. Allowed: a price from 1 to 1000."
+        assert refused(desk, replace(BUYING, **{field: D(amount)})) == said
 
 
 def test_an_amount_beyond_the_greatest_order_is_refused():
@@ -303,16 +219,20 @@ WILD = st.one_of(
     target=st.none() | WILD,
     fraction=WILD,
     side=st.sampled_from([BUY, SELL]),
+    kind=st.sampled_from(OrderType),
+    asked=st.none() | WILD,
+    lasts=st.integers(-(10**15), 10**15) | st.sampled_from([0, 3_600_000]),
 )
 @settings(max_examples=300, deadline=None)
 def test_whatever_number_is_asked_for_is_a_ticket_or_refused_in_words(
-    symbol, price, value, stop, target, fraction, side
+    symbol, price, value, stop, target, fraction, side, kind, asked, lasts
 ):
     """No number that can be written is too much, and none is said back at any length."""
     rules = {symbol: MAJORS[symbol]}
     desk = Office(bots=[bot(symbols=(symbol,))], rules=rules)
     desk.candle(0, price, symbol=symbol)
-    entry = desk.ask(PlaceOrder(BOT, symbol, side, value, stop, target), tom)
+    wanted = PlaceOrder(BOT, symbol, side, value, stop, target, kind, asked, False, lasts)
+    entry = desk.ask(wanted, tom)
     if isinstance(entry, Proposed):
         ticket = ticket_of(entry.proposal)
         assert 0 < ticket.quantity <= rules[symbol].quantity_max
@@ -322,7 +242,7 @@ def test_whatever_number_is_asked_for_is_a_ticket_or_refused_in_words(
         assert not any(each % rules[symbol].tick for each in levels)
     elif isinstance(entry, NotDone):
         assert "Allowed: " in entry.reason or entry.reason.startswith("Refused by the gate ")
-        assert len(entry.reason) < 200
+        assert len(entry.reason) < 250
     opened = execution(
         symbol=symbol,
         side=side,
@@ -337,6 +257,11 @@ def test_whatever_number_is_asked_for_is_a_ticket_or_refused_in_words(
     else:
         assert isinstance(close, NotDone)
         assert len(close.reason) < 200
+    moved = desk.ask(MoveStops(BOT, symbol, stop, target), tom)
+    if isinstance(moved, NotDone):
+        nothing = ("Say where to: stop=, target=, or both.", "stand there already.")
+        assert "Allowed: " in moved.reason or moved.reason.endswith(nothing)
+        assert len(moved.reason) < 250
 
 
 @pytest.mark.parametrize(("instruction", "allowed"), WRONG_SIDE.values(), ids=WRONG_SIDE)

@@ -23,15 +23,16 @@ from engine.order import (
 )
 from tests.engine.conftest import BUY, SELL, T0, D, order
 
-PENDING, NEW, PART, FILLED, CANCELED, REJECTED = OrderStatus
+PENDING, UNKNOWN, NEW, PART, FILLED, CANCELED, REJECTED = OrderStatus
 
 # What may become of an order, by where it stands: the table this file argues for.
 LEGAL = {
-    PENDING: {NEW, PART, FILLED, CANCELED, REJECTED},
+    PENDING: {UNKNOWN, NEW, PART, FILLED, CANCELED, REJECTED},
+    UNKNOWN: {NEW, PART, FILLED, CANCELED, REJECTED},
     NEW: {PART, FILLED, CANCELED, REJECTED},
     PART: {PART, FILLED, CANCELED},
     FILLED: set(),
-    CANCELED: {PART, FILLED},
+    CANCELED: {CANCELED, FILLED},
     REJECTED: set(),
 }
 
@@ -43,7 +44,8 @@ NEWS = {
     REJECTED: lambda order: order.rejected("no margin", T0 + 1),
 }
 
-PAIRS = [(before, after) for before in OrderStatus for after in NEWS]
+# A part filled late leaves a canceled order canceled: it does not come back to life.
+PAIRS = [(b, a) for b in OrderStatus for a in NEWS if (b, a) != (CANCELED, PART)]
 
 
 def standing(status: OrderStatus) -> Order:
@@ -101,6 +103,24 @@ def test_a_late_fill_after_cancel_still_counts():
     assert (late.status, late.filled_quantity, late.remaining) == (FILLED, D(1), D(0))
 
 
+def test_a_part_filled_late_after_a_cancel_counts_and_leaves_the_order_over():
+    canceled = order(quantity="1").accepted("P00000001", T0).canceled(T0 + 1, "by request")
+    late = canceled.filled(D("0.4"), T0 + 2)
+    assert (late.status, late.filled_quantity, late.is_open) == (CANCELED, D("0.4"), False)
+    assert late.reject_reason == "by request"
+
+
+@pytest.mark.parametrize("status", [NEW, PART, FILLED, CANCELED])
+def test_only_what_is_not_known_to_be_received_can_become_unknown(status):
+    assert standing(status).unknown(T0 + 1, "timed out") == standing(status)
+
+
+def test_an_unknown_order_is_open_says_why_and_is_accepted_as_any_other():
+    unknown = order().unknown(T0 + 1, "timed out")
+    assert (unknown.status, unknown.reject_reason, unknown.is_open) == (UNKNOWN, "timed out", True)
+    assert unknown.accepted("1", T0 + 2).status is NEW
+
+
 def test_a_refusal_keeps_its_reason():
     assert order().rejected("insufficient margin", T0).reject_reason == "insufficient margin"
     assert order().canceled(T0, "no position to reduce").reject_reason == "no position to reduce"
@@ -118,8 +138,9 @@ def test_part_fills_add_up_to_the_order(parts):
 
 
 def test_an_order_is_open_until_nothing_more_can_come_of_it():
-    assert {PENDING, NEW, PART} == OPEN_STATUSES
-    assert [status for status in OrderStatus if standing(status).is_open] == [PENDING, NEW, PART]
+    assert {PENDING, UNKNOWN, NEW, PART} == OPEN_STATUSES
+    open_ones = [status for status in OrderStatus if standing(status).is_open]
+    assert open_ones == [PENDING, UNKNOWN, NEW, PART]
 
 
 def test_buy_and_sell_are_each_others_opposite():

@@ -9,10 +9,13 @@ import pytest
 
 from engine.candle import HOUR_MS, Candle
 from engine.core import Core
-from engine.effect import Cancel, Done, NoticeKind, Submit
+from engine.effect import Done, NoticeKind, Resume, Submit, ToExchange
 from engine.errors import BadSettings, Broken, LostLock, Refused, Unreachable
-from engine.event import CandleClosed, Event, PauseBot, PriceTicked, ResumeBot
-from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
+from engine.event import CandleClosed, Event, PriceTicked
+from engine.exchange.paper import PaperExchange
+from engine.exchange.paper_book import PaperBook
+from engine.exchange.paper_state import PaperSettings
+from engine.instruction import PauseBot, ResumeBot
 from engine.instrument import MAJORS, Instrument
 from engine.ledger import EquityPoint, Funding
 from engine.mail import Delivery, Priority, Received, Sealed
@@ -131,10 +134,10 @@ class WatchedExchange(PaperExchange):
     log: list[object]
     candles = 0
     on_count: Callable[[int], None] = staticmethod(lambda count: None)
-    before_send: Callable[[Submit], None] = staticmethod(lambda instruction: None)
+    before_send: Callable[[Submit | Resume], None] = staticmethod(lambda instruction: None)
 
-    async def carry_out(self, instruction: Submit | Cancel) -> Sequence[Event]:
-        assert isinstance(instruction, Submit)
+    async def carry_out(self, instruction: ToExchange) -> Sequence[Event]:
+        assert isinstance(instruction, Submit | Resume)
         self.before_send(instruction)
         self.log.append(instruction)
         return await super().carry_out(instruction)
@@ -168,7 +171,7 @@ class World:
 
     @property
     def sent(self) -> list[str]:
-        return [item.order.order_link_id for item in self.log if isinstance(item, Submit)]
+        return [item.order.order_link_id for item in self.log if isinstance(item, Submit | Resume)]
 
     async def facts(self) -> dict[str, list[object]]:
         return {kind.__name__: await self.store.recent(kind) for kind in FACTS}
@@ -622,6 +625,16 @@ async def test_remarks_become_notices_on_the_first_start_alone():
     await again.runtime.start(await world.store.take_epoch("a test"), ["a remark"])
     told = [n.text for b in world.store.commits for n in b.notices if n.text]
     assert told.count("a remark") == 1
+
+
+REMARK = NoticeKind.MARKET_REMARK
+
+
+async def test_books_that_have_no_candle_yet_are_no_others_after_a_restart():
+    world = World(steady(10))
+    await world.process().start()
+    await world.process().start()
+    assert [n.text for b in world.store.commits for n in b.notices if n.kind is REMARK] == []
 
 
 async def test_a_pause_survives_a_restart():

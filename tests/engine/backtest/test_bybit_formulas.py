@@ -14,7 +14,8 @@ import pytest
 
 from engine.effect import Submit
 from engine.event import Executed, FundingSettled
-from engine.exchange.paper import PaperBook, PaperSettings
+from engine.exchange.paper_book import PaperBook
+from engine.exchange.paper_state import PaperSettings
 from engine.order import Execution, OrderType, Side
 from engine.position import Position, apply
 from tests.engine.conftest import (

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from engine.effect import Submit
 from engine.event import Executed
-from engine.exchange.paper import PaperBook, PaperSettings
+from engine.exchange.paper_book import PaperBook
+from engine.exchange.paper_state import PaperSettings
 from engine.order import ZERO, Side
 from engine.strategies.indicators import ema
 from tests.engine.conftest import (

@@ -7,7 +7,9 @@ from random import Random
 from engine.candle import MINUTE_MS
 from engine.core import Core
 from engine.event import CandleClosed, Event
-from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
+from engine.exchange.paper import PaperExchange
+from engine.exchange.paper_book import PaperBook
+from engine.exchange.paper_state import PaperSettings
 from engine.market.bybit import open_bybit
 from engine.order import Fill
 from engine.runtime import Runtime

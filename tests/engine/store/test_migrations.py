@@ -161,6 +161,7 @@ async def test_after_an_upgrade_old_decisions_were_sure_and_old_orders_break_eve
     await store.close()
     assert (decision.confidence, decision.price, decision.order_link_id) == (1.0, 100.5, None)
     assert (order.break_even_trigger, order.break_even_stop) == (None, None)
+    assert (order.post_only, order.expires_at) == (False, 0)
     assert order.quantity == 1
 
 
