@@ -6,7 +6,7 @@ from typing import Annotated
 from engine.alert import Direction
 from engine.desk import Desk
 from engine.errors import BadInput, Refused
-from engine.event import AddAlert, AddSchedule, PutChat, RemoveAlert, RemoveSchedule
+from engine.instruction import AddAlert, AddSchedule, PutChat, RemoveAlert, RemoveSchedule
 from engine.mail import Address, Chat, ChatKind
 from engine.people import Role
 from engine.schedule import ALIASES, Schedule, check, next_due

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
+from engine.candle import DAY_MS
 from engine.desk import Desk
 from engine.errors import BadInput
-from engine.manual import AMOUNT_MAX
+from engine.manual import AMOUNT_MAX, LASTS_MAX_MS
+from engine.order import ZERO
 from engine.people import Role, ScopeKind, parse_scope
+from engine.tunable import DURATION_MS
 from handlers.command import CODES, ArgumentType
 
 # Where commas stand, thousands do: 1,5 is no number here, and certainly not 15.
@@ -20,6 +23,9 @@ ID_DIGITS_MAX = 18
 CODE_DIGITS = 6
 LINK_CODE_MAX = 64
 NAME_MAX = 64
+LASTS_DIGITS_MAX = 7
+# How it is said that a level is taken away, that it stays, and that nothing ends.
+NONE, KEEP, NEVER = "none", "keep", "never"
 SHARES = {"all": Decimal(1), "half": Decimal("0.5")}
 EVERYWHERE = "everywhere"
 # Who they are is told to admins alone.
@@ -82,6 +88,29 @@ def _parse_amount(field: str, word: str, desk: Desk) -> Decimal:
         allowed = "an amount of USDT, decimals with a point, as in 100, 1500 or 1.5k"
         raise BadInput(field, word, allowed)
     return amount * times
+
+
+def _parse_level(field: str, word: str, desk: Desk) -> Decimal | None:
+    """A price; 0 takes the level away, None leaves it as it is."""
+    if word.lower() == KEEP:
+        return None
+    if word.lower() in ("0", NONE):
+        return ZERO
+    price: Decimal = PRICE.parse(field, word, desk)
+    return price
+
+
+def _parse_lasts(field: str, word: str, desk: Desk) -> int:
+    """How long something waits, ms; 0 for as long as it takes."""
+    if word.lower() in ("0", NEVER):
+        return 0
+    count = word[:-1]
+    plain = count.isascii() and count.isdigit() and len(count) <= LASTS_DIGITS_MAX
+    lasts = int(count) * DURATION_MS.get(word[-1:].lower(), 0) if plain else 0
+    if not 0 < lasts <= LASTS_MAX_MS:
+        days = LASTS_MAX_MS // DAY_MS
+        raise BadInput(field, word, f"a time such as 30m, 12h or 7d, at most {days}d, or {NEVER}")
+    return lasts
 
 
 def _parse_fraction(field: str, word: str, desk: Desk) -> Decimal:
@@ -184,6 +213,14 @@ PRICE = ArgumentType("a price", _parse_price, _unlisted, numeric=True)
 AMOUNT = ArgumentType(
     "an amount of USDT, as in 100 or 1.5k", _parse_amount, _unlisted, numeric=True
 )
+LEVEL = ArgumentType(
+    f"a price, {NONE} to take it away, {KEEP} to leave it",
+    _parse_level,
+    _unlisted,
+    numeric=True,
+    unsaid="as it is",
+)
+LASTS = ArgumentType(f"a time such as 30m, or {NEVER}", _parse_lasts, _unlisted, unsaid="an hour")
 FRACTION = ArgumentType("half, all, or a percentage", _parse_fraction, lambda desk: list(SHARES))
 CODE = ArgumentType("six digits", _parse_code, _unlisted, span=code_span, secret=True)
 LINK_CODE = ArgumentType("the one-time word of /link", _parse_link_code, _unlisted, secret=True)
@@ -209,6 +246,8 @@ SCOPES = ArgumentType(
 StrategyName = Annotated[str, STRATEGY]
 Price = Annotated[Decimal, PRICE]
 Amount = Annotated[Decimal, AMOUNT]
+Level = Annotated[Decimal | None, LEVEL]
+Lasts = Annotated[int, LASTS]
 Fraction = Annotated[Decimal, FRACTION]
 Code = Annotated[str, CODE]
 LinkCode = Annotated[str, LINK_CODE]

@@ -7,7 +7,7 @@ from engine.bot import BotPlan, BotStatus
 from engine.candle import timeframe_ms, timeframe_name
 from engine.desk import Desk
 from engine.errors import BadInput
-from engine.event import AddBot, PauseBot, RemoveBot, ResumeBot
+from engine.instruction import AddBot, PauseBot, RemoveBot, ResumeBot
 from engine.people import Role
 from engine.plans import FOLLOWED
 from engine.view import BotView, CoreView
@@ -15,7 +15,7 @@ from handlers.arguments import Amount, StrategyName, listed_span
 from handlers.command import SYMBOL, Act, ArgumentType, BotId, Context, Kind, command
 from handlers.reply import Button, Money, Reply, Table, Text, Value, reply
 
-# What a bot's paper account begins with where nobody says, USDT.
+# What a bot's books begin with where nobody says, USDT.
 CAPITAL = Decimal(10_000)
 TIMEFRAME = "timeframe"
 
@@ -105,7 +105,7 @@ async def bot_add(
     capital: Amount = CAPITAL,
     values: Values = "",
 ) -> Act:
-    """Run another bot, on a paper account of its own, once a trader has confirmed it.
+    """Run another bot, on books of its own, once a trader has confirmed it.
 
     Then come its capital in USDT, and values of the strategy's parameters; timeframe=1h sets its
     bars. It warms up on the market's history, and stays until /bot remove.

@@ -6,13 +6,13 @@ Every surface shows the same card, made anew from the proposal as it stands when
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from engine.confirmation import PRICE_MOVED
 from engine.deciding import told
 from engine.drafts import instruction_of
-from engine.event import PlaceOrder
-from engine.manual import PRICE_MOVED
+from engine.instruction import PlaceOrder
 from engine.order import Side
 from engine.people import Role
-from engine.proposal import Change, Proposal, ProposalState, digest, shown_of
+from engine.proposal import Change, Proposal, ProposalKind, ProposalState, digest, shown_of
 from engine.tiers import decider
 from engine.tunable import Tier
 from handlers.reply import (
@@ -28,7 +28,7 @@ from handlers.reply import (
     Value,
     reply,
 )
-from handlers.tickets import ticket_blocks
+from handlers.tickets import closing_blocks, ticket_blocks
 
 # Brighter than words.
 LIGHTS = {Tier.GREEN: "🟢", Tier.YELLOW: "🟡", Tier.RED: "🔴"}
@@ -57,9 +57,10 @@ def buttons(proposal: Proposal, numbered: bool = False) -> tuple[Button, ...]:
     """What may still be decided; `numbered` names the proposal, where several are listed."""
     number = f" {proposal.proposal_id}" if numbered else ""
     label = f"Approve{number}..." if proposal.tier is Tier.RED else f"Confirm{number}"
+    no = f"{'Cancel' if proposal.kind is ProposalKind.ORDER else 'Reject'}{number}"
     found = {
-        ProposalState.OPEN: ((label, True), (f"Reject{number}", False)),
-        ProposalState.APPROVED: ((f"Reject{number}", False),),
+        ProposalState.OPEN: ((label, True), (no, False)),
+        ProposalState.APPROVED: ((no, False),),
     }
     return tuple(
         _button(proposal, approves, label) for label, approves in found.get(proposal.state, ())
@@ -73,6 +74,8 @@ def details(proposal: Proposal) -> Iterator[Block]:
         yield _changes(shown.changes)
     if shown.ticket is not None:
         yield from ticket_blocks(shown.ticket, instruction_of(proposal))
+    if shown.tickets:
+        yield from closing_blocks(shown.tickets)
     if shown.risk:
         yield Text(f"Risk: {shown.risk}")
 

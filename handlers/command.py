@@ -11,7 +11,7 @@ from typing import Annotated, Any, Protocol, get_args, get_origin, get_type_hint
 from engine.candle import TIMEFRAMES
 from engine.desk import Desk
 from engine.errors import BadInput, Refused
-from engine.event import Instruction
+from engine.instruction import Instruction
 from engine.mail import Address, ChatKind, Sealed
 from engine.people import Asker, Role
 from engine.people import Principal as Principal
@@ -34,9 +34,14 @@ ALIASES = {
     "halt!": "halt",
     "stop": "halt",
     "panic": "halt",
+    "kill!": "kill",
+    "killswitch": "kill",
     "stopentry": "halt",
     "stopbuy": "halt",
     "forceexit": "close",
+    "fx": "close",
+    "coo": "cancel",
+    "cancel_open_order": "cancel",
     "forcelong": "buy",
     "forceshort": "sell",
     "balance": "portfolio",
@@ -244,7 +249,8 @@ class Command:
     """One thing that can be said. `name` may be two words, as in `bot pause`.
 
     One that is `always` taken acts however late it arrives: it reduces risk. Where it is `alone`,
-    that is so without arguments.
+    that is so without arguments. One that is an `emergency` waits for nothing: no database, no
+    pace and no other command.
     """
 
     name: str
@@ -257,6 +263,7 @@ class Command:
     group: str = ""
     always: bool = False
     alone: bool = False
+    emergency: bool = False
 
     def is_always(self, has_arguments: bool) -> bool:
         """Whether it acts at any time, said with arguments or without."""
@@ -281,6 +288,7 @@ def command(
     kind: Kind = Kind.READ,
     always: bool = False,
     alone: bool = False,
+    emergency: bool = False,
 ) -> Callable[[Handler], Command]:
     """Make a Command of a handler; `registry` collects it from its module."""
 
@@ -297,6 +305,7 @@ def command(
             group=handler.__module__.rpartition(".")[2],
             always=always,
             alone=alone,
+            emergency=emergency,
         )
 
     return make

@@ -64,14 +64,14 @@ log = structlog.get_logger()
 
 async def dispatch_line(context: Context, line: str) -> Reply:
     """Answer a typed line such as `/chart BTC 1h`; the slash may be left out."""
-    if context.desk.runtime.busy:
-        return Reply(error=BUSY, badge=context.badge)
     line = storable(line)
+    words = line[:LINE_MAX].strip().removeprefix("/").split()
+    found = find(context.commands, words) if words else None
+    if context.desk.runtime.busy and not _is_emergency(found):
+        return Reply(error=BUSY, badge=context.badge)
     shown = kept(context.commands, line)
     if len(line) > LINE_MAX:
         return _refuse(context, shown, TOO_LONG)
-    words = line.strip().removeprefix("/").split()
-    found = find(context.commands, words) if words else None
     if found is None:
         return _not_found(context, shown, words)
     target, rest = found
@@ -81,12 +81,12 @@ async def dispatch_line(context: Context, line: str) -> Reply:
 
 async def dispatch_named(context: Context, name: str, texts: Mapping[str, str]) -> Reply:
     """Answer a command whose arguments come as texts by name, as from a form."""
-    if context.desk.runtime.busy:
+    found = find(context.commands, name.split())
+    if context.desk.runtime.busy and not _is_emergency(found):
         return Reply(error=BUSY, badge=context.badge)
     texts = {name: storable(text) for name, text in texts.items()}
     line = " ".join([f"/{storable(name)}", *(f"{key}={text}" for key, text in texts.items())])
     shown = kept(context.commands, line)
-    found = find(context.commands, name.split())
     if found is None or found[0].name != name:
         return _not_found(context, shown, name.split())
     if len(line) > LINE_MAX:
@@ -112,7 +112,9 @@ async def _dispatch(
     always: bool,
 ) -> Reply:
     may = context.principal.role >= target.role
-    if slow := too_fast(context, line, ALWAYS if always and may else target.kind):
+    paced = not (may and target.emergency)
+    what = ALWAYS if always and may else target.kind
+    if paced and (slow := too_fast(context, line, what)):
         return slow
     try:
         authorize(context, target)
@@ -174,6 +176,10 @@ def _answer(context: Context, act: Act, result: Result) -> Reply:
             return act.proposed(proposal)
         case Proposed(proposal):
             return card(proposal, context.desk.clock.now())
+
+
+def _is_emergency(found: tuple[Command, list[str]] | None) -> bool:
+    return found is not None and found[0].emergency
 
 
 def authorize(context: Context, target: Command) -> None:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from engine.drafts import instruction_of
 from engine.effect import Notice, NoticeKind
-from engine.event import SetRole
+from engine.instruction import SetRole
 from engine.order import Fill, Order, Reason, Side
 from engine.position import Trade
 from engine.proposal import Proposal, ProposalKind, ProposalState
@@ -35,6 +35,7 @@ REASON_WORDS = {
     Reason.LIQUIDATION: "LIQUIDATION: the margin was used up",
     Reason.MANUAL_ENTRY: "ordered by hand",
     Reason.MANUAL_EXIT: "closed by hand",
+    Reason.KILL: "emergency stop",
     Reason.LONG_ENTRY: "the strategy expects a rise",
     Reason.SHORT_ENTRY: "the strategy expects a fall",
     Reason.LONG_EXIT: "the rise it was bought for is over",
@@ -43,6 +44,10 @@ REASON_WORDS = {
     Reason.VOLATILITY_BREAKOUT: "the price broke out of a quiet stretch",
     Reason.RULE_6: "a pump with momentum and volatility (rule 6)",
     Reason.RULE_8: "a pump with a good score (rule 8)",
+    Reason.AUTO_DELEVERAGING: "AUTO-DELEVERAGING: the exchange closed it for somebody else's loss",
+    Reason.SETTLEMENT: "the exchange settled it",
+    Reason.EXTERNAL: "not the desk's own doing",
+    Reason.UNPROTECTED: "it could be given no stop",
 }
 
 ANCHOR = (
@@ -51,6 +56,7 @@ ANCHOR = (
 )
 STATUS = Button("Status", "/status")
 TRADES = Button("Trades", "/trades")
+ORDERS = Button("Orders", "/orders")
 
 
 def notice_reply(notice: Notice) -> Reply:
@@ -62,6 +68,8 @@ def notice_reply(notice: Notice) -> Reply:
             return _exit(notice)
         case NoticeKind.ORDER_REJECTED:
             return _rejected(notice)
+        case NoticeKind.ORDER_CANCELED:
+            return _canceled(notice)
         case NoticeKind.BOT_PAUSED:
             text = f"{notice.bot_id} was paused by {notice.text}. Open positions are still managed."
             return _told(text, Button(f"Resume {notice.bot_id}", f"/bot resume {notice.bot_id}"))
@@ -97,6 +105,16 @@ def notice_reply(notice: Notice) -> Reply:
             return _told(_changed(_proposal(notice)))
         case NoticeKind.SECURITY:
             return _told(f"Security: {notice.text}", Button("People", "/people"))
+        case NoticeKind.KILL:
+            return _told(f"KILL: {notice.text}", STATUS, Button("Positions", "/positions"))
+        case NoticeKind.DIFFERENCE:
+            return _told(f"{notice.text}", Button("Reconcile", "/reconcile"))
+        case NoticeKind.PROTECTION:
+            return _told(f"{notice.text}", Button("Positions", "/positions"), ORDERS)
+        case NoticeKind.ORDER_UNKNOWN:
+            return _unknown(notice)
+        case NoticeKind.RISK:
+            return _told(f"{notice.text}", Button("Risk", "/risk"), Button("Locks", "/locks"))
         case NoticeKind.DESK_CHANGED:
             return _told(f"{notice.text}", Button("Bots", "/bot list"))
         case NoticeKind.AUDIT_ANCHOR:
@@ -134,7 +152,8 @@ def _told(text: str, *buttons: Button) -> Reply:
 def _entry(notice: Notice) -> Reply:
     fill = _fill(notice)
     verb = "Bought" if fill.side is Side.BUY else "Sold"
-    levels = _levels(notice.order)
+    is_strange = fill.close_reason is Reason.EXTERNAL
+    levels = ", with no stop of the desk's" if is_strange else _levels(notice.order)
     why = REASON_WORDS[fill.close_reason]
     text = f"{verb} {_traded(fill)}{levels}.\n{_by(notice)}: {why}."
     return _told(text, *symbol_buttons(fill.symbol))
@@ -154,9 +173,49 @@ def _rejected(notice: Notice) -> Reply:
     order = notice.order
     assert order is not None
     verb = "buy" if order.side is Side.BUY else "sell"
-    what = f"to {verb} {show(Quantity(order.quantity))} {order.symbol}"
-    text = f"The exchange refused an order {what}: {notice.text}.\n{_by(notice)}."
-    return _told(text, Button("Orders", "/orders"), Button("Why", f"/why {order.symbol}"))
+    what = f"The order to {verb} {show(Quantity(order.quantity))} {order.symbol}"
+    why = (notice.text or "").rstrip(".")
+    text = f"{what} was not carried out: {why}.{_still_open(order)}\n{_by(notice)}."
+    if order.reduce_only:
+        return _told(text, Button("Positions", "/positions"), ORDERS)
+    return _told(text, ORDERS, Button("Why", f"/why {order.symbol}"))
+
+
+def _still_open(order: Order) -> str:
+    """What becomes of the position that an order should have closed and did not."""
+    if not order.reduce_only:
+        return ""
+    if order.reason is Reason.MANUAL_EXIT:
+        return " The position is open as before; /close tries again."
+    return " The position is open as before; the desk tries again until it is closed."
+
+
+def _canceled(notice: Notice) -> Reply:
+    order = notice.order
+    assert order is not None
+    verb = "buy" if order.side is Side.BUY else "sell"
+    price = order.price or order.trigger_price
+    at = "" if price is None else f" at {_price(price)}"
+    what = f"The order to {verb} {show(Quantity(order.remaining))} {order.symbol}{at}"
+    if order.expires_at and notice.ts >= order.expires_at:
+        waited = show(Duration(order.expires_at - order.created_at))
+        return _told(f"{what} is withdrawn: it waited {waited}.\n{_by(notice)}.", ORDERS)
+    if notice.text == "withdrawn":
+        return _told(f"{what} is withdrawn.\n{_by(notice)}.", ORDERS)
+    why = "" if notice.text in (None, "", "canceled") else f": {notice.text}"
+    return _told(f"{what} is canceled{why}.\n{_by(notice)}.", ORDERS)
+
+
+def _unknown(notice: Notice) -> Reply:
+    order = notice.order
+    assert order is not None
+    verb = "buy" if order.side is Side.BUY else "sell"
+    what = f"An order to {verb} {show(Quantity(order.quantity))} {order.symbol}"
+    text = (
+        f"{what} was sent, and nobody knows yet whether it arrived: {notice.text}. The exchange is "
+        f"being asked; nothing is sent again.\n{_by(notice)}."
+    )
+    return _told(text, ORDERS, Button("Reconcile", "/reconcile"))
 
 
 def _alert(notice: Notice) -> Reply:
@@ -176,8 +235,10 @@ def _halted(notice: Notice) -> Reply:
         said = f"HALTED by {notice.actor}{why}: no new positions until an admin says /resume."
         text = f"{said}\n{managed}"
         return _told(text, STATUS, Button("Resume", "/resume"))
-    text = f"HALTED: no new positions until a person has looked. {notice.text}.\n{managed}"
-    return _told(text, STATUS, Button("Health", "/health"))
+    why = notice.text or ""
+    said = f"{why[:1].upper()}{why[1:]}"
+    text = f"HALTED: no new positions until an admin says /resume. {said}.\n{managed}"
+    return _told(text, STATUS, Button("Health", "/health"), Button("Resume", "/resume"))
 
 
 def _proposal(notice: Notice) -> Proposal:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from engine.desk import Desk
 from engine.errors import BadInput, Refused
-from engine.event import (
+from engine.instruction import (
     BeginEnrollment,
     ConfirmEnrollment,
     EndEnrollment,

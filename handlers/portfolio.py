@@ -9,7 +9,7 @@ from typing import Annotated
 from engine.candle import DAY_MS
 from engine.desk import Desk
 from engine.ledger import EquityPoint, Funding, Ledger
-from engine.order import ZERO, Fill
+from engine.order import ZERO, Fill, Order, OrderType
 from engine.people import Role
 from engine.position import Trade
 from engine.view import AccountView, CoreView, PositionView
@@ -34,6 +34,7 @@ from handlers.reply import (
     reply,
     show,
 )
+from handlers.stops import stop_buttons
 from handlers.trade import direction, won
 
 PNL_DAYS_MAX = 3650
@@ -48,7 +49,7 @@ Days = Annotated[int, whole(1, PNL_DAYS_MAX)]
 
 @command("positions")
 async def positions(context: Context) -> Reply:
-    """Open positions: size, entry, price, profit, stop, target and age.
+    """Open positions: size, entry, price, profit, stop, target, liquidation and age.
 
     Profit in percent is on the margin bound; the price's percentage is its move since the entry.
 
@@ -67,30 +68,44 @@ async def positions(context: Context) -> Reply:
         "price_pct",
         "stop",
         "target",
+        "liquidation",
         "age",
         "bot",
     )
-    rows = tuple(_position_row(desk, item, view.market_time) for item in view.positions)
+    rows = tuple(_position_row(desk, item) for item in view.positions)
     table = Table("Open positions", columns, rows, empty="No open positions.")
-    shown = view.positions[:BUTTONS_FOR]
-    may_close = context.principal.role >= Role.TRADER
+    may_act = context.principal.role >= Role.TRADER
     return reply(
         table,
-        *_on_their_way(len(view.open_orders)),
-        buttons=tuple(
-            button
-            for item in shown
-            for button in (*_look_at(item), *(_close(item) if may_close else ()))
-        ),
+        *_on_their_way(view.open_orders),
+        buttons=_position_buttons(view.positions, may_act),
     )
 
 
-def _on_their_way(orders: int) -> tuple[Text, ...]:
+def _position_buttons(positions: Sequence[PositionView], may_act: bool) -> tuple[Button, ...]:
+    """What can be done with each position, and with all of them; else where to look."""
+    shown = positions[:BUTTONS_FOR]
+    looks = tuple(button for item in shown for button in _look_at(item))
+    if not may_act:
+        return looks
+    acts = tuple(button for item in shown for button in (*_close(item), *stop_buttons(item)))
+    if len(positions) < 2:
+        return (*looks, *acts)
+    return (*acts, Button("Close losers", "/close losers"), Button("Close all", "/close all"))
+
+
+def _on_their_way(orders: Sequence[Order]) -> tuple[Text, ...]:
     """What these positions may soon be changed by."""
-    if not orders:
-        return ()
-    said = "1 order is on its way." if orders == 1 else f"{orders} orders are on their way."
-    return (Text(said),)
+    waiting = sum(order.order_type is not OrderType.MARKET for order in orders)
+    moving = len(orders) - waiting
+    said = []
+    if moving:
+        verb = "order is on its" if moving == 1 else "orders are on their"
+        said.append(f"{moving} {verb} way.")
+    if waiting:
+        verb = "order waits" if waiting == 1 else "orders wait"
+        said.append(f"{waiting} {verb} for a price: /orders.")
+    return (Text(" ".join(said)),) if said else ()
 
 
 @command("portfolio")
@@ -270,7 +285,7 @@ def _statistics(trades: Sequence[Trade], curve: Sequence[tuple[int, float]]) -> 
     }
 
 
-def _position_row(desk: Desk, item: PositionView, now: int) -> tuple[Value, ...]:
+def _position_row(desk: Desk, item: PositionView) -> tuple[Value, ...]:
     position = item.position
     assert position.side is not None and position.average_price is not None
     return (
@@ -284,7 +299,8 @@ def _position_row(desk: Desk, item: PositionView, now: int) -> tuple[Value, ...]
         Percent(item.price / position.average_price - 1, signed=True),
         price_of(desk, position.symbol, item.stop_loss),
         price_of(desk, position.symbol, item.take_profit),
-        Duration(now - position.opened_at),
+        price_of(desk, position.symbol, item.liquidation),
+        Duration(item.age),
         position.bot_id,
     )
 
@@ -301,7 +317,7 @@ def _close(item: PositionView) -> tuple[Button, ...]:
     symbol, bot_id = item.position.symbol, item.position.bot_id
     return (
         Button(f"Close {symbol}", f"/close {symbol} all {bot_id}"),
-        Button(f"Close half {symbol}", f"/close {symbol} half {bot_id}"),
+        Button(f"Half {symbol}", f"/close {symbol} half {bot_id}"),
     )
 
 

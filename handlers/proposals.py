@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from engine.errors import Refused
-from engine.event import Decide
+from engine.instruction import Decide
 from engine.manual import refusal
 from engine.people import Identity, Person, Role, human
 from engine.proposal import Proposal, Way, shown_of
@@ -193,6 +193,9 @@ async def preview(context: Context, command: Tried) -> Reply:
     arguments = parse(target, rest, context.desk)
     if target.kind is Kind.READ:
         return reply(Text(f"/{target.name} only looks: it changes nothing."))
+    if target.emergency:
+        # Its handler acts by itself.
+        return reply(Text(f"{_at_once(target)} Nothing was changed now."))
     try:
         return await _tried(context, target, arguments, f"/{' '.join(words)}")
     except Refused as error:
@@ -201,7 +204,9 @@ async def preview(context: Context, command: Tried) -> Reply:
 
 async def _tried(context: Context, target: Command, arguments: dict[str, Any], line: str) -> Reply:
     act = await target.handler(context, **arguments)
-    assert isinstance(act, Act)
+    if isinstance(act, Reply):
+        # Said like this, it shows what it could change.
+        return act
     if tier_for(act.instruction) is Tier.GREEN:
         return reply(Text(f"{_at_once(target)} Nothing was changed now."))
     draft = context.desk.preview(act.instruction, context.asker)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from engine.desk import Desk
 from engine.errors import BadInput
-from engine.event import SetSides, TurnOff, TurnOn
+from engine.instruction import SetSides, TurnOff, TurnOn
 from engine.people import Role
 from engine.signal import Sides
 from engine.staff import LASTS_MAX_MS

@@ -124,7 +124,7 @@ def _holding(desk: Desk, view: CoreView, bot: BotView, item: PositionView) -> st
     assert position.side is not None and position.entry_reason is not None
     size = f"{show(Quantity(abs(position.quantity)))} {position.symbol}"
     entry = _at(desk, position.symbol, position.average_price)
-    age = show(Duration(view.market_time - position.opened_at))
+    age = show(Duration(item.age))
     return (
         f"Holds a {direction(position.side)} of {size} from {entry} for {age}: "
         f"{REASON_WORDS[position.entry_reason]}. {_ways_out(desk, bot, item)}"

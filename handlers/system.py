@@ -15,6 +15,7 @@ from engine.signal import Sides
 from engine.view import CoreView
 from handlers.bots import bots_table
 from handlers.command import Argument, Command, Context, Kind, Words, command, find
+from handlers.exchange import MODES, kept, said_standing, standing
 from handlers.reply import (
     Block,
     Button,
@@ -78,6 +79,10 @@ GROUPS = {
     "performance": "Reports",
     "trade": "Trades",
     "orders": "Orders",
+    "stops": "Orders",
+    "kill": "Orders",
+    "exchange": "Exchange",
+    "risk": "Risk",
     "proposals": "Countersigns",
     "market": "Market",
     "technical": "Market",
@@ -111,8 +116,7 @@ async def start(context: Context) -> Reply:
         f"It trades {', '.join(desk.symbols)} with {', '.join(desk.bot_ids)}.",
         f"Market: {desk.market.label}.",
     ]
-    if desk.mode == "paper":
-        sentences.append("No money is real: orders are filled on paper.")
+    sentences.append(MODES[desk.mode])
     if desk.market.name.startswith("sim"):
         sentences.append("Prices are made up; MARKET=bybit in .env brings real ones.")
     setups = _setups(context)
@@ -213,7 +217,9 @@ async def health(context: Context) -> Reply:
         await _database(desk),
         _feed(desk, view),
         _inbox(desk),
+        *_exchange(desk),
         *_links(desk),
+        _mirror(desk),
     )
     worst = max((state for _, state, _ in checks), key=STATES.index)
     bad = [part for part, state, _ in checks if state == worst != GREEN]
@@ -374,6 +380,7 @@ def _status(desk: Desk, view: CoreView) -> dict[str, Value]:
     if (age := candle_age(desk, view)) is not None:
         name = "last_candle_age" if desk.market.speed == 1 else "behind_the_clock"
         fields[name] = Duration(age)
+    fields |= standing(desk)
     if view.sides != Sides.BOTH.words:
         fields = {"sides": view.sides, **fields}
     if view.halted:
@@ -466,6 +473,21 @@ def _live_feed(live: FeedHealth, age: int, desk: Desk) -> Check:
     state = _lateness(age, desk.market.interval)
     well = live.connected and live.rest_reachable and not live.quiet
     return "market feed", YELLOW if state == GREEN and not well else state, ", ".join(words)
+
+
+def _exchange(desk: Desk) -> list[Check]:
+    """Each account at the exchange: whether it is heard, and agrees with the books."""
+    checks: list[Check] = []
+    for account, there in kept(desk):
+        state = RED if there.down else YELLOW if there.shut else GREEN
+        checks.append((f"exchange {account.bot_id}", state, said_standing(there, desk.clock.now())))
+    return checks
+
+
+def _mirror(desk: Desk) -> Check:
+    """What others read of the desk: no order waits for it."""
+    well, words = desk.mirror()
+    return "mirror", GREEN if well else YELLOW, words
 
 
 def _links(desk: Desk) -> list[Check]:

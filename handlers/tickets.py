@@ -1,26 +1,55 @@
 """An order as its card shows it: a few lines for a phone, and every value for machines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from engine.event import Instruction, PlaceOrder
-from engine.order import Side
+from engine.instruction import Instruction, PlaceOrder
+from engine.order import ZERO, OrderType, Side
 from engine.proposal import Ticket
 from handlers.reply import (
     Block,
+    Duration,
     Fields,
     Money,
     Multiple,
     Percent,
     Price,
     Quantity,
+    Table,
     Text,
     Value,
     show,
 )
 
 ARROW = "→"
+KINDS = {
+    OrderType.MARKET: "at the market",
+    OrderType.LIMIT: "with a limit",
+    OrderType.STOP: "once a price is reached",
+}
 BY_HAND = "Its stop, its target or a person closes it, never the bot's strategy"
+
+
+def closing_blocks(tickets: Sequence[Ticket]) -> Iterator[Block]:
+    """What each of several positions would realize, and all of them together."""
+    columns = ("symbol", "held", "price", "value", "realizes", "bot")
+    rows = tuple(
+        (
+            each.symbol,
+            direction_of(each.held),
+            exact_price(each.price),
+            Money(each.value),
+            None if each.realizes is None else Money(each.realizes, signed=True),
+            each.bot_id,
+        )
+        for each in tickets
+    )
+    yield Table("Closes at the market", columns, rows)
+    realizes = sum((each.realizes or ZERO for each in tickets), ZERO)
+    fees = sum((each.fee for each in tickets), ZERO)
+    values: dict[str, Value] = {"realizes": Money(realizes, signed=True), "fees": Money(fees)}
+    words = f"Together about {_signed(realizes)}, fees of {show(Money(fees))} counted"
+    yield Fields("Together", values, words=words)
 
 
 def ticket_blocks(ticket: Ticket, instruction: Instruction) -> Iterator[Block]:
@@ -77,9 +106,11 @@ def risk_of(ticket: Ticket) -> str:
 def _opening(ticket: Ticket, asked: Decimal | None) -> Iterator[str]:
     of_asked = "" if asked is None else f" of the {show(Money(asked))} USDT asked"
     yield (
-        f"{ticket.side.value} {_amount(ticket)} ({show(Money(ticket.value))}{of_asked}) at about "
-        f"{show(exact_price(ticket.price))}"
+        f"{ticket.side.value} {_amount(ticket)} ({show(Money(ticket.value))}{of_asked}) "
+        f"{_where(ticket)}"
     )
+    if ticket.order_type is not OrderType.MARKET:
+        yield _life(ticket)
     levels = [f"fee {show(Money(ticket.fee))}"]
     if ticket.take_profit is not None:
         levels.insert(0, f"target {show(exact_price(ticket.take_profit))}")
@@ -87,8 +118,30 @@ def _opening(ticket: Ticket, asked: Decimal | None) -> Iterator[str]:
         lost = show(Money(-ticket.loss_at_stop, signed=True))
         levels.insert(0, f"stop {show(exact_price(ticket.stop_loss))}: {lost}")
     yield _sentence(levels)
-    yield _weight(ticket)
+    liquidated = show(exact_price(ticket.liquidation))
+    yield f"{_weight(ticket)} · liquidation at about {liquidated}"
     yield BY_HAND
+
+
+def _where(ticket: Ticket) -> str:
+    """At what price, in words."""
+    asked, last = show(exact_price(ticket.asked_price)), show(exact_price(ticket.last))
+    match ticket.order_type:
+        case OrderType.MARKET:
+            return f"at about {show(exact_price(ticket.price))}"
+        case OrderType.LIMIT:
+            return f"at {asked} or better; the price is {last}"
+        case OrderType.STOP:
+            return f"at the market once the price is {asked}; it is {last}"
+
+
+def _life(ticket: Ticket) -> str:
+    """How long it waits, and what it never does."""
+    if ticket.order_type is OrderType.LIMIT and ticket.price != ticket.asked_price:
+        return "The price is there already: it is filled at once"
+    lasts = f"at most {show(Duration(ticket.lasts_ms))}" if ticket.lasts_ms else "until you cancel"
+    never = ", and never takes" if ticket.post_only else ""
+    return f"It waits {lasts}{never}"
 
 
 def _closing(ticket: Ticket) -> Iterator[str]:
@@ -118,8 +171,9 @@ def _gates(ticket: Ticket) -> str:
 
 def _values(ticket: Ticket, asked: Decimal | None) -> dict[str, Value]:
     side = "buy" if ticket.side is Side.BUY else "sell"
+    only = ", only to close" if ticket.reduce_only else ""
     fields: dict[str, Value] = {
-        "order": f"{side} at the market{', only to close' if ticket.reduce_only else ''}",
+        "order": f"{side} {KINDS[ticket.order_type]}{only}",
         "symbol": ticket.symbol,
         "quantity": Quantity(ticket.quantity),
         "price": exact_price(ticket.price),
@@ -136,10 +190,23 @@ def _values(ticket: Ticket, asked: Decimal | None) -> dict[str, Value]:
             "realizes": None if ticket.realizes is None else Money(ticket.realizes, signed=True),
         }
     return fields | {
+        **_resting(ticket),
         "asked": None if asked is None else Money(asked),
         "stop": exact_price(ticket.stop_loss),
         "target": exact_price(ticket.take_profit),
         "loss_at_stop": None if ticket.loss_at_stop is None else Money(ticket.loss_at_stop),
+        "liquidation": exact_price(ticket.liquidation),
+    }
+
+
+def _resting(ticket: Ticket) -> dict[str, Value]:
+    """What only an order has that waits for its price."""
+    if ticket.order_type is OrderType.MARKET:
+        return {}
+    return {
+        "limit" if ticket.order_type is OrderType.LIMIT else "at": exact_price(ticket.asked_price),
+        "post_only": ticket.post_only,
+        "lasts": Duration(ticket.lasts_ms) if ticket.lasts_ms else None,
     }
 
 

@@ -6,12 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import accumulate, chain, repeat
 
+from bot.kill import KillSwitch
 from engine.bot import Bot
 from engine.candle import MINUTE_MS, Candle, aggregate
 from engine.core import Core
 from engine.desk import Desk
 from engine.event import CandleClosed
-from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
+from engine.exchange.paper import PaperExchange
+from engine.exchange.paper_book import PaperBook
+from engine.exchange.paper_state import PaperSettings
 from engine.instrument import MAJORS, Instrument
 from engine.mail import Address, ChatKind
 from engine.memory import Policy
@@ -28,6 +31,7 @@ from handlers.dispatch import RATES, dispatch_line
 from handlers.reply import Block, Fields, Reply, Table, Text, Value
 from tests.clock import FakeClock, turn
 from tests.studies import ScriptedStudies
+from tests.switches import ScriptedSwitch
 
 T0 = 1_735_689_600_000
 BAR = 5 * MINUTE_MS
@@ -147,6 +151,9 @@ async def build(
     clock: Clock | None = None,
     policy: Policy | None = None,
     bot_ids: Sequence[str] = (BOT,),
+    mode: str = "paper",
+    exchange: Callable[..., PaperExchange] = PaperExchange,
+    switch: KillSwitch | None = None,
 ) -> tuple[Runtime, Desk]:
     last = max((event.closed_at for event in market.coming), default=T0)
     clock = clock or StillClock(last + 30_000)
@@ -154,7 +161,7 @@ async def build(
     epoch = await store.take_epoch("test")
     traded, strategy = tuple(market.traded), STRATEGIES["shortseller"]
     bots = [
-        Bot(bot_id, strategy, traded, f"paper-{market.name}-{bot_id}", Decimal(10_000))
+        Bot(bot_id, strategy, traded, f"{mode}-{market.name}-{bot_id}", Decimal(10_000))
         for bot_id in bot_ids
     ]
     rules = {symbol: market.instrument(symbol) for symbol in market.symbols}
@@ -166,21 +173,23 @@ async def build(
     books = [new_book(bot.account, bot.capital) for bot in bots]
     runtime = Runtime(
         core=Core(
-            bots, rules, market.interval, "paper", market.name, policy or Policy(SECRET, Decimal(0))
+            bots, rules, market.interval, mode, market.name, policy or Policy(SECRET, Decimal(0))
         ),
         store=store,
-        exchange=PaperExchange(books, {bot.account: bot.symbols for bot in bots}, new_book),
+        exchange=exchange(books, {bot.account: bot.symbols for bot in bots}, new_book),
         market=market,
         clock=clock,
         audit_key=b"k" * 32,
         version="1.2.3",
+        killed=switch.why if switch else lambda: "",
+        lift_latch=switch.lift if switch else lambda: "",
     )
     await runtime.start(epoch)
     people, accounts = zip(*PEOPLE.values(), strict=True)
     await runtime.know(people, accounts)
     rates = Paces(clock, WIDE_RATES)
     desk = Desk(
-        "paper",
+        mode,
         "1.2.3",
         clock.now(),
         runtime,
@@ -190,6 +199,7 @@ async def build(
         {"desk": IN_FORCE},
         rates,
         ScriptedStudies(),
+        switch or ScriptedSwitch(),
     )
     return runtime, desk
 

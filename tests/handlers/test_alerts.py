@@ -14,7 +14,8 @@ from engine.desk import Desk
 from engine.effect import Notice, NoticeKind
 from engine.errands import ALERTS_MAX, SCHEDULES_MAX
 from engine.errors import Refused
-from engine.event import CandleClosed, PriceTicked, ScheduleRan
+from engine.event import CandleClosed, PriceTicked
+from engine.instruction import ScheduleRan
 from engine.mail import Address, Chat, ChatKind
 from engine.people import DESK, Role
 from engine.ports import Commit

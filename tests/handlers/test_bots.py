@@ -8,7 +8,7 @@ from engine.bot import BotPlan
 from engine.candle import HOUR_MS
 from engine.desk import Desk
 from engine.drafts import instruction_of
-from engine.event import AddBot, SetSides
+from engine.instruction import AddBot, SetSides
 from engine.people import Role
 from engine.proposal import shown_of
 from engine.signal import Sides

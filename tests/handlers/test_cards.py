@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from engine.desk import Desk
-from engine.event import ResumeDesk
+from engine.instruction import ResumeDesk
 from engine.order import Side
 from engine.people import Role
 from engine.proposal import Proposal, ProposalState, Ticket, digest, shown_of
@@ -139,7 +139,7 @@ async def test_an_order_shows_its_ticket_and_what_each_gate_says(desk: Desk) -> 
     assert words(answer, "Order").splitlines() == [
         "Sell 0.28 ETH (980.00 of the 1,000.00 USDT asked) at about 3,500.0",
         "Stop 3,600: -28.00 · target 3,000 · fee 0.00",
-        "10x, margin 98.00 · 9.80% of the account",
+        "10x, margin 98.00 · 9.80% of the account · liquidation at about 3,841.25",
         "Its stop, its target or a person closes it, never the bot's strategy",
     ]
     assert words(answer, "Gates") == (

@@ -34,6 +34,10 @@ def test_the_commands_stand_in_the_order_of_the_registry() -> None:
         "performance",
         "trade",
         "orders",
+        "stops",
+        "kill",
+        "risk",
+        "exchange",
         "proposals",
         "market",
         "data",
@@ -74,7 +78,10 @@ def test_what_changes_something_needs_a_trader_or_an_admin() -> None:
     assert writing == {
         "bot pause": Role.TRADER,
         "strategy off": Role.TRADER,
+        "be": Role.TRADER,
+        "cancel": Role.TRADER,
         "halt": Role.TRADER,
+        "kill": Role.TRADER,
         "approve": Role.TRADER,
         "reject": Role.TRADER,
         "subscribe": Role.ADMIN,
@@ -101,7 +108,15 @@ def test_what_can_hurt_the_account_waits_for_a_human() -> None:
         "buy": (Role.TRADER, Kind.SENSITIVE),
         "sell": (Role.TRADER, Kind.SENSITIVE),
         "close": (Role.TRADER, Kind.SENSITIVE),
+        "stops": (Role.TRADER, Kind.SENSITIVE),
+        "lift": (Role.TRADER, Kind.SENSITIVE),
+        "breaker": (Role.TRADER, Kind.SENSITIVE),
+        "cooldown": (Role.ADMIN, Kind.CRITICAL),
         "resume": (Role.ADMIN, Kind.CRITICAL),
+        "discard": (Role.TRADER, Kind.SENSITIVE),
+        "accept": (Role.TRADER, Kind.SENSITIVE),
+        "sync run": (Role.TRADER, Kind.SENSITIVE),
+        "arm": (Role.ADMIN, Kind.CRITICAL),
         "access": (Role.NOBODY, Kind.CRITICAL),
         "role": (Role.ADMIN, Kind.CRITICAL),
         "unenroll": (Role.ADMIN, Kind.CRITICAL),
@@ -109,14 +124,22 @@ def test_what_can_hurt_the_account_waits_for_a_human() -> None:
 
 
 def test_whatever_changes_something_only_asks_the_core_for_it() -> None:
+    # With nothing to change, these show what could be.
+    shows = {"stops"}
     for command in COMMANDS:
         returned = get_type_hints(command.handler)["return"]
-        assert returned is (Reply if command.kind is Kind.READ else Act), command.name
+        if command.name in shows:
+            assert returned == Reply | Act
+        elif command.emergency:
+            # It acts before anybody is asked.
+            assert returned is Reply
+        else:
+            assert returned is (Reply if command.kind is Kind.READ else Act), command.name
 
 
 def test_only_what_reduces_risk_acts_however_late_it_comes() -> None:
     always = {command.name for command in COMMANDS if command.always}
-    assert always == {"bot pause", "strategy off", "halt", "reject", "lock"}
+    assert always == {"bot pause", "strategy off", "halt", "kill", "cancel", "reject", "lock"}
 
 
 @pytest.mark.parametrize(
@@ -133,6 +156,32 @@ def test_only_what_reduces_risk_acts_however_late_it_comes() -> None:
         ("close", "BTC half", {"symbol": BTC, "share": D("0.5")}),
         ("close", "BTC 25%", {"symbol": BTC, "share": D("0.25")}),
         ("close", f"BTC {BOT}", {"symbol": BTC, "bot": BOT}),
+        ("close", "losers", {"symbol": "losers"}),
+        ("close", f"ALL {BOT}", {"symbol": "all", "bot": BOT}),
+        (
+            "buy",
+            "BTC 1k limit=90000 post 30m",
+            {
+                "symbol": BTC,
+                "amount": D(1000),
+                "limit": D(90000),
+                "post": "post",
+                "lasts": 1_800_000,
+            },
+        ),
+        (
+            "sell",
+            "BTC 1k at=90000 lasts=never",
+            {"symbol": BTC, "amount": D(1000), "at": D(90000), "lasts": 0},
+        ),
+        ("stops", "BTC 90000 120000", {"symbol": BTC, "stop": D(90000), "target": D(120000)}),
+        (
+            "stops",
+            f"BTC bot={BOT} keep none",
+            {"symbol": BTC, "bot": BOT, "stop": None, "target": D(0)},
+        ),
+        ("cancel", "ALL", {"order": "all"}),
+        ("cancel", "btc", {"order": BTC}),
         ("approve", "17", {"proposal": 17}),
         ("approve", "#17 123 456", {"proposal": 17, "code": "123456"}),
         (
@@ -179,6 +228,11 @@ def test_amounts_shares_codes_and_people_are_read(
         ("buy", "BTC 100 stop=x", "a price above zero"),
         ("close", "BTC 101%", "half, all, or a percentage up to 100%"),
         ("close", "BTC 0%", "half, all, or a percentage up to 100%"),
+        ("buy", "BTC 100 lasts=31d", "a time such as 30m, 12h or 7d, at most 30d, or never"),
+        ("buy", "BTC 100 limit=60000 lasts=1x", "a time such as 30m, 12h or 7d, at most 30d"),
+        ("buy", "BTC 100 post=maybe", "post: 'maybe' is not valid. Allowed: post."),
+        ("stops", "BTC somewhere", "a price above zero"),
+        ("cancel", "nothing", "all, a symbol, or an open order's id"),
         ("unlock", "12345", "the six digits"),
         ("role", "tom viewer bot:none", f"scopes: 'bot:none' is not valid. Allowed: bot:{BOT}"),
         ("approve", "x", "the number of a proposal; none is open"),

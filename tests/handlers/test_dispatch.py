@@ -11,6 +11,7 @@ from engine.store.memory import MemoryStore
 from handlers import COMMANDS
 from handlers.command import Command, Context, command
 from handlers.dispatch import LINE_MAX, dispatch, dispatch_line
+from handlers.exchange import ON_PAPER
 from handlers.reply import Reply
 from tests.clock import turn
 from tests.handlers.desks import BOT, context, say
@@ -20,6 +21,14 @@ ARGUMENTS = {
     "buy": "ETH 100",
     "sell": "ETH 100",
     "close": "BTC",
+    "stops": "BTC 104000",
+    "be": "BTC",
+    "cancel": "all",
+    "order": "P00000001",
+    "kill": "stop",
+    "cooldown": "clear",
+    "breaker": "reset",
+    "discard": "BTC",
     "approve": "1",
     "reject": "1",
     "preview": "status",
@@ -58,6 +67,7 @@ BEFORE = {
     "bot remove": ("/bot add momentum ETH", "/approve 1"),
     "strategy on": ("/strategy off shortseller BTC",),
     "resume": ("/halt",),
+    "cancel": ("/buy ETH 100 limit=3000", "/approve 1"),
     "approve": (f"/bot pause {BOT}", f"/bot resume {BOT}"),
     "reject": (f"/bot pause {BOT}", f"/bot resume {BOT}"),
     "unlock": ("/lock tom",),
@@ -72,6 +82,18 @@ REFUSED = {
     ("access", Role.ADMIN): "You are admin already.",
     ("link", Role.NOBODY): "Say /link with the account that the desk knows",
     ("lock", Role.ADMIN): "ann is the only admin who can act",
+    ("discard", Role.TRADER): ON_PAPER,
+    ("discard", Role.ADMIN): ON_PAPER,
+    ("accept", Role.TRADER): ON_PAPER,
+    ("accept", Role.ADMIN): ON_PAPER,
+    ("sync run", Role.TRADER): ON_PAPER,
+    ("sync run", Role.ADMIN): ON_PAPER,
+    ("arm", Role.ADMIN): ON_PAPER,
+    ("lift", Role.TRADER): "No lock is there to lift.",
+    ("lift", Role.ADMIN): "No lock is there to lift.",
+    ("breaker", Role.TRADER): "The circuit breaker is not open.",
+    ("breaker", Role.ADMIN): "The circuit breaker is not open.",
+    ("cooldown", Role.ADMIN): "No limit of losses cuts or stops anything.",
     ("unenroll", Role.ADMIN): "ann has no authenticator.",
     ("unlock", Role.VIEWER): "That needs the role admin; yours is viewer.",
     ("unlock", Role.TRADER): "That needs the role admin; yours is trader.",

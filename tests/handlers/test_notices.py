@@ -140,6 +140,10 @@ def test_a_long_is_bought_and_sold_and_an_order_is_not_needed(facts: Facts) -> N
     entry = notice_reply(Notice(NoticeKind.ENTRY, TS, BOT, fill=fill)).blocks[0]
     assert isinstance(entry, Text)
     assert entry.text.startswith("Bought 0.049 BTCUSDT at 101,600.0.\n")
+    strange = Notice(NoticeKind.ENTRY, TS, BOT, fill=replace(fill, close_reason=Reason.EXTERNAL))
+    [told] = notice_reply(strange).blocks
+    assert isinstance(told, Text)
+    assert "at 101,600.0, with no stop of the desk's.\n" in told.text
     part = notice_reply(Notice(NoticeKind.EXIT, TS, BOT, fill=replace(fill, side=Side.SELL)))
     assert isinstance(part.blocks[0], Text)
     assert part.blocks[0].text.startswith("Sold 0.049 BTCUSDT at 101,600.0: part of the position")
@@ -150,10 +154,68 @@ def test_a_rejected_order_says_what_was_wanted_and_why_not(facts: Facts) -> None
     notice = Notice(NoticeKind.ORDER_REJECTED, TS, BOT, order=facts[0][0], text="no margin")
     assert notice_reply(notice).blocks == (
         Text(
-            "The exchange refused an order to sell 0.049 BTCUSDT: no margin.\n"
+            "The order to sell 0.049 BTCUSDT was not carried out: no margin.\n"
             "shortseller_001, 2025-01-03 08:10 UTC."
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "next_step"),
+    [(Reason.MANUAL_EXIT, "/close tries again."), (Reason.MA_EXIT, "until it is closed.")],
+)
+def test_an_exit_that_failed_says_what_becomes_of_the_position(
+    facts: Facts, reason: Reason, next_step: str
+) -> None:
+    order = replace(facts[0][0], reduce_only=True, reason=reason)
+    answer = notice_reply(
+        Notice(NoticeKind.ORDER_REJECTED, TS, BOT, order=order, text="it never reached it.")
+    )
+    [told] = answer.blocks
+    assert isinstance(told, Text)
+    first, _ = told.text.splitlines()
+    assert "it never reached it. The position is open as before; " in first
+    assert first.endswith(next_step)
+    assert answer.buttons[0] == Button("Positions", "/positions")
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("withdrawn", " is withdrawn.\n"), ("", " is canceled.\n"), ("late", " is canceled: late.\n")],
+)
+def test_an_order_that_somebody_withdrew_says_so_once(facts: Facts, reason: str, said: str) -> None:
+    [told] = notice_reply(
+        Notice(NoticeKind.ORDER_CANCELED, TS, BOT, order=facts[0][0], text=reason)
+    ).blocks
+    assert isinstance(told, Text)
+    assert f"BTCUSDT{said}" in told.text
+
+
+def test_an_order_whose_fate_is_unknown_says_that_it_is_not_sent_again(facts: Facts) -> None:
+    answer = notice_reply(
+        Notice(NoticeKind.ORDER_UNKNOWN, TS, BOT, order=facts[0][0], text="no answer in 5 s")
+    )
+    assert answer.blocks == (
+        Text(
+            "An order to sell 0.049 BTCUSDT was sent, and nobody knows yet whether it arrived: no "
+            "answer in 5 s. The exchange is being asked; nothing is sent again.\n"
+            "shortseller_001, 2025-01-03 08:10 UTC."
+        ),
+    )
+    assert Button("Reconcile", "/reconcile") in answer.buttons
+
+
+@pytest.mark.parametrize(
+    ("kind", "button"),
+    [
+        (NoticeKind.DIFFERENCE, Button("Reconcile", "/reconcile")),
+        (NoticeKind.PROTECTION, Button("Positions", "/positions")),
+    ],
+)
+def test_news_of_the_exchange_leads_to_where_it_is_mended(kind: NoticeKind, button: Button) -> None:
+    answer = notice_reply(Notice(kind, TS, BOT, text="Something is to be done."))
+    assert answer.blocks == (Text("Something is to be done."),)
+    assert button in answer.buttons
 
 
 def test_whoever_paused_a_bot_is_named_and_it_can_be_undone() -> None:
@@ -166,6 +228,15 @@ def test_whoever_paused_a_bot_is_named_and_it_can_be_undone() -> None:
 
 def test_every_reason_has_words() -> None:
     assert set(REASON_WORDS) == set(Reason)
+
+
+def test_a_halt_by_the_desk_itself_begins_a_sentence_and_offers_the_way_back() -> None:
+    notice = Notice(NoticeKind.DESK_HALTED, TS, text="the emergency stop's latch KILLED is set")
+    answer = notice_reply(notice)
+    [told] = answer.blocks
+    assert isinstance(told, Text)
+    assert "says /resume. The emergency stop's latch KILLED is set.\n" in told.text
+    assert Button("Resume", "/resume") in answer.buttons
 
 
 def test_a_halt_by_a_person_says_whose_it_is_and_how_it_ends() -> None:

@@ -92,7 +92,6 @@ async def test_a_position_is_closed_whole_or_in_part(desk: Desk, line: str, frac
     ("line", "error"),
     [
         ("/close ETH", "No ETHUSDT is held. Held: BTCUSDT."),
-        ("/close all", "One symbol at a time: /close BTC. Held: BTCUSDT."),
         ("/sell BTC 500", "BTCUSDT is held already (0."),
         (
             "/buy ETH 30",

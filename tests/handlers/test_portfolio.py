@@ -58,6 +58,8 @@ async def test_a_position_shows_size_prices_profit_protection_and_age(desk: Desk
         "price_pct": Percent(D("101780") / D("102080") - 1, signed=True),
         "stop": Price(item.stop_loss or ZERO, 1),
         "target": Price(item.take_profit or ZERO, 1),
+        # Ten times the margin, of which 2.5 % have to be left: 9.75 % above.
+        "liquidation": Price(D("112032.8"), 1),
         "age": Duration(25 * 60_000),
         "bot": BOT,
     }
@@ -65,7 +67,9 @@ async def test_a_position_shows_size_prices_profit_protection_and_age(desk: Desk
         Button(f"Chart {BTC}", f"/chart {BTC}"),
         Button(f"Why {BTC}", f"/why {BTC}"),
         Button(f"Close {BTC}", f"/close {BTC} all {BOT}"),
-        Button(f"Close half {BTC}", f"/close {BTC} half {BOT}"),
+        Button(f"Half {BTC}", f"/close {BTC} half {BOT}"),
+        Button(f"Break-even {BTC}", f"/be {BTC} {BOT}"),
+        Button(f"Edit stop {BTC}", f"/stops {BTC} bot={BOT}", asks=("stop",)),
     )
     looks = (await say(desk, "/positions", Role.VIEWER)).buttons
     assert looks == answer.buttons[:2]

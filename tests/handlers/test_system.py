@@ -166,7 +166,8 @@ async def test_help_lists_only_what_the_asker_may_run(desk: Desk) -> None:
     assert trader - viewer == {
         "bot pause", "bot resume", "bot add", "bot remove", "strategy off", "strategy on", "side",
         "backtest", "backtest cancel", "alert", "unalert", "schedule add", "schedule remove",
-        "buy", "sell", "close", "halt", "approve", "reject",
+        "buy", "sell", "close", "halt", "approve", "reject", "kill", "stops", "be", "cancel",
+        "lift", "breaker", "discard", "accept", "sync run",
     }  # fmt: skip
     assert {"pnl", "strategy show"} <= viewer
 
