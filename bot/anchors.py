@@ -13,7 +13,7 @@ from engine.audit import KEPT_DAYS, AuditAnchor, AuditCut, AuditRow, Fault, Veri
 from engine.candle import DAY_MS, HOUR_MS
 from engine.desk import Desk
 from engine.errors import Refused, Unreachable
-from engine.event import AnchorAudit, ReportTrouble
+from engine.instruction import AnchorAudit, ReportTrouble
 from engine.people import DESK
 
 # How often is looked whether a new day has begun, or what failed can be done now.

@@ -3,9 +3,9 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -19,52 +19,68 @@ from bot.backtests import LIMIT_S, Backtests, Grounds
 from bot.chats import Chats, open_chats
 from bot.clock import SystemClock
 from bot.door import Door
+from bot.emergency import bybit_emergency
 from bot.feed_watch import watch_feed
 from bot.first_run import HISTORY_MS, History
 from bot.following import ConsoleLines
+from bot.kill import KillSwitch
+from bot.latch import LatchFile
+from bot.lineup import (
+    LIVE_INTERVAL,
+    books,
+    fit_bots,
+    left_behind,
+    planned,
+    symbols_of,
+    warmup_bars,
+    without_effect,
+)
+from bot.modes import LIVE, PAPER
 from bot.outbox import Outbox
 from bot.people import People, open_people, perhaps_one, too_few_admins
 from bot.render import Drawn, Picture, draw_charts, draw_picture
 from bot.settings import DEMO_SEED, Settings, effective, prepare_folder, secret_key
 from bot.tour import greeting
+from bot.venues import Opened, Venues
 from bot.version import VERSION
 from bot.workers import Workers
-from engine.bot import Bot, BotPlan
+from engine.bot import Bot
+from engine.bybit.address import Address as BybitAddress
 from engine.candle import DAY_MS, MINUTE_MS
 from engine.core import Core
 from engine.desk import Desk
 from engine.effect import Notice, NoticeKind
-from engine.errors import BadInput, BadSettings, LostLock
-from engine.exchange.paper import PaperBook, PaperExchange, PaperSettings
+from engine.errors import LostLock
+from engine.exchange.paper import PaperExchange
+from engine.exchange.paper_book import PaperBook
+from engine.exchange.paper_emergency import PaperEmergency
+from engine.exchange.paper_state import PaperSettings
 from engine.keys import derive
+from engine.killing import LATE_S
 from engine.mail import Address
 from engine.market.bybit import BybitMarket, open_bybit
 from engine.market.holdings import holdings
 from engine.market.replay import open_replay
 from engine.market.simulated import SimulatedMarket
-from engine.memory import Policy, added_bots
+from engine.memory import Policy, added_bots, kept_uids
+from engine.order import Order
 from engine.pace import Paces
-from engine.plans import candles_needed, made, strategy_of, unfit
-from engine.ports import Clock, Commit, Market, StateRow, Store
-from engine.position import Position
+from engine.ports import Clock, Commit, Emergency, Exchange, Market, StateRow, Store
 from engine.runtime import Runtime
+from engine.store.cache import Mirror
 from engine.store.lock import DeskLock, Lock, PostgresLock
 from engine.store.sql import open_store
-from engine.strategies.kernel import Strategy
-from engine.view import CoreView
 from handlers.dispatch import RATES
 from handlers.notices import notice_reply
 from handlers.reply import Reply, Text
 
 SOCKET_NAME = "desk.sock"
-LATCH_NAME = "KILLED"
 # How long a desk may not know that its lock is gone. Its commits are fenced all the same.
 LOCK_CHECK_S = 1.0
 LOCK_NAME = "countersign desk"
-# Live candles beyond those that strategies need: averages settle, charts have a past.
-WARMUP_SPARE = 400
-# A live market's own candles: what every strategy's are built of.
-LIVE_INTERVAL = 5 * MINUTE_MS
+# How long a desk that ends goes on with an emergency stop, and one that can't go on without its
+# database; the next one takes it up before anything else, for so long.
+KILL_PATIENCE_S, KILL_PATIENCE_BROKEN_S, KILL_LEFT_S = 5.0, 60.0, 30.0
 # A live price that is older is none to open a position at by hand.
 LIVE_PRICE_AGE_MS = 2 * MINUTE_MS
 # How much simulated history lies before the moment a demo is first started.
@@ -86,6 +102,9 @@ class App:
     backtests: Backtests
     history: History | None
     locks: tuple[Lock, ...]
+    switch: KillSwitch
+    emergency: Emergency
+    mirror: Mirror
 
     async def run(self) -> None:
         """Trade and answer until `stop`; raises what makes going on impossible."""
@@ -97,11 +116,14 @@ class App:
             asyncio.create_task(self.anchors.run(), name="anchors"),
             asyncio.create_task(self._watch_locks(), name="locks"),
             asyncio.create_task(self.backtests.run(), name="backtests"),
+            asyncio.create_task(self.mirror.run(), name="mirror"),
         ]
         if isinstance(self.desk.market, BybitMarket):
             surfaces.append(asyncio.create_task(self.desk.market.run(), name="market"))
             surfaces.append(asyncio.create_task(watch_feed(self.desk), name="feed watch"))
         trading = asyncio.create_task(runtime.run(), name="runtime")
+        stopping = self.switch.run(self.emergency, runtime)
+        surfaces.append(asyncio.create_task(stopping, name="emergency stop"))
         try:
             await asyncio.wait([trading, *surfaces], return_when=asyncio.FIRST_COMPLETED)
             runtime.stop()
@@ -111,12 +133,20 @@ class App:
             await self.outbox.deliver()
             await self.chats.farewell()
         finally:
+            await self._finish_kill(trading)
             for task in (trading, *surfaces):
                 task.cancel()
             results = await asyncio.gather(trading, *surfaces, return_exceptions=True)
         for result in results:
             if isinstance(result, Exception):
                 raise result
+
+    async def _finish_kill(self, trading: asyncio.Task[None]) -> None:
+        """An emergency stop that is under way goes on for a while: it needs no database."""
+        broken = trading.done() and not trading.cancelled() and trading.exception() is not None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(KILL_PATIENCE_BROKEN_S if broken else KILL_PATIENCE_S):
+                await self.switch.finish()
 
     async def _watch_locks(self) -> None:
         """End the desk when it holds its locks no longer: somebody else may trade now."""
@@ -161,29 +191,38 @@ async def open_app(
         for lock in locks:
             await lock.acquire(clock, on_wait)
             stack.push_async_callback(lock.release)
+        switch = await _switch(settings, clock)
         store = await open_store(settings.database)
         stack.push_async_callback(store.close)
         epoch = await store.take_epoch(f"process {os.getpid()} on {socket.gethostname()}")
-        market = await _market(settings, store, epoch, clock)
+        address = BybitAddress(clock)
+        market = await _market(settings, store, epoch, clock, address)
         if isinstance(market, BybitMarket):
             stack.callback(market.close)
-        plans = planned(settings, added_bots(await store.states(), _books(settings, market)))
+        states = await store.states()
+        plans = planned(settings, added_bots(states, books(settings, market)))
         bots, left_out = fit_bots(settings, market, plans)
         remarks = [*market.remarks(), *left_out, *settings.own.remarks]
-        runtime = _runtime(settings, bots, market, store, clock)
-        await runtime.start(epoch, remarks, halts=[*filter(None, [_latch(settings)])])
-        remarks += _without_effect(bots, runtime.view(), market, runtime.strays())
-        remarks += await _left_behind(store, settings, bots, market)
+        if settings.mode == PAPER:
+            opened = Opened(_paper(settings, bots, market))
+        else:
+            venues = Venues(settings, clock, address, Random())
+            stack.callback(venues.close)
+            uids = kept_uids(states, [bot.account for bot in bots])
+            opened = await venues.open(bots, uids, partial(_fence, switch, locks))
+        emergency = _emergency(settings, bots, market, opened.exchange, clock, stack)
+        runtime = _runtime(settings, bots, market, store, clock, opened, switch)
+        await runtime.start(epoch, remarks, halts=[*filter(None, [switch.why()])])
+        remarks += opened.remarks
+        remarks += without_effect(bots, runtime.view(), market, runtime.strays())
+        remarks += await left_behind(store, settings, bots, market)
         people = await open_people(settings, runtime, store)
         remarks += filter(None, [too_few_admins(settings, people), perhaps_one(settings, people)])
         for remark in remarks:
             log.warning("note", text=remark)
-        workers = Workers(clock)
-        stack.push_async_callback(workers.close)
-        heavy = Workers(clock, limit_s=LIMIT_S)
-        stack.push_async_callback(heavy.close)
-        grounds = Grounds(settings.data_dir, market, settings.bybit_rest_base, settings.own.sources)
-        backtests = Backtests(grounds, clock, heavy, workers)
+        workers, backtests = _workers(settings, market, clock, stack)
+        mirror = Mirror(settings.cache_url, runtime.view, store, epoch, clock)
+        runtime.listen(mirror.on_commit)
         desk = Desk(
             mode=settings.mode,
             version=VERSION,
@@ -195,11 +234,28 @@ async def open_app(
             settings=effective(settings, market.label),
             rates=Paces(clock, RATES),
             studies=backtests,
+            switch=switch,
             holdings=partial(holdings, settings.data_dir),
             strategies=settings.strategies,
             remarks=tuple(remarks),
+            uids=opened.uids,
+            mirror=mirror.condition,
+            links=dict(opened.links),
         )
-        yield _assembled(settings, desk, people, workers, backtests, locks, on_progress)
+        parts = workers, backtests, locks, switch, emergency, mirror
+        yield _assembled(settings, desk, people, *parts, on_progress)
+
+
+def _workers(
+    settings: Settings, market: Market, clock: Clock, stack: AsyncExitStack
+) -> tuple[Workers, Backtests]:
+    """What draws pictures, and what runs backtests in a process of its own."""
+    workers = Workers(clock)
+    stack.push_async_callback(workers.close)
+    heavy = Workers(clock, limit_s=LIMIT_S)
+    stack.push_async_callback(heavy.close)
+    grounds = Grounds(settings.data_dir, market, settings.bases.rest, settings.own.sources)
+    return workers, Backtests(grounds, clock, heavy, workers)
 
 
 def _assembled(
@@ -209,6 +265,9 @@ def _assembled(
     workers: Workers,
     backtests: Backtests,
     locks: list[Lock],
+    switch: KillSwitch,
+    emergency: Emergency,
+    mirror: Mirror,
     on_progress: Callable[[float], None],
 ) -> App:
     runtime = desk.runtime
@@ -247,10 +306,28 @@ def _assembled(
     def audience(notice: Notice) -> Sequence[Address]:
         return chats.audience(notice) if is_news(notice) else ()
 
+    def tell_kill(text: str) -> None:
+        door.broadcast(Reply((Text(text),), badge=desk.badge))
+        chats.tell_kill(text)
+
+    switch.listen(tell_kill)
     outbox = Outbox(desk.store, desk.clock, tell, audience, lambda: desk.badge, chats.courier.wake)
     runtime.listen(outbox.on_commit)
     anchors = Anchors(desk, secret_key(settings))
-    return App(desk, door, outbox, chats, anchors, workers, backtests, history, tuple(locks))
+    return App(
+        desk,
+        door,
+        outbox,
+        chats,
+        anchors,
+        workers,
+        backtests,
+        history,
+        tuple(locks),
+        switch,
+        emergency,
+        mirror,
+    )
 
 
 def _history(
@@ -268,9 +345,10 @@ def _history(
 
 
 def is_for_consoles(notice: Notice) -> bool:
-    """Whether consoles are told: not of what was asked there, nor of an end a second time."""
+    """Whether consoles are told: not of what was asked there, nor of anything a second time."""
     asked = notice.kind is NoticeKind.PROPOSED and notice.proposal
-    return not (asked and asked.surface == "console") and notice.kind != NoticeKind.PROPOSAL_ENDED
+    told = (NoticeKind.PROPOSAL_ENDED, NoticeKind.KILL)
+    return not (asked and asked.surface == "console") and notice.kind not in told
 
 
 def log_notice(notice: Notice) -> None:
@@ -279,99 +357,102 @@ def log_notice(notice: Notice) -> None:
     log.info("notice", kind=notice.kind.value, text=" ".join(texts).replace("\n", " "))
 
 
-def _without_effect(
-    bots: list[Bot], view: CoreView, market: Market, strays: list[Position]
-) -> list[str]:
-    """What was set differently from what these books were opened with, in sentences."""
-    remarks = []
-    if view.market_ended and market.caught_up and market.name.startswith("replay"):
-        remarks.append(
-            "This replay was run to its end before; nothing is traded again. Another DATA_DIR "
-            "runs it afresh, with the settings of now."
-        )
-    remarks.extend(
-        f"{held.bot_id} holds {held.quantity.normalize():f} {held.symbol}, which it is not set to "
-        "trade: its stop and target stand, nothing else closes it."
-        for held in strays
-    )
-    opened = {account.bot_id: account.ledger.deposit for account in view.accounts}
-    remarks.extend(
-        f"{bot.bot_id}: capital {bot.capital:f} is set, but its books were opened with "
-        f"{opened[bot.bot_id]:f}, which stays. Another DATA_DIR opens new books."
-        for bot in bots
-        if opened[bot.bot_id] != bot.capital
-    )
-    return remarks
-
-
-async def _left_behind(
-    store: Store, settings: Settings, bots: list[Bot], market: Market
-) -> list[str]:
-    """Positions on this market of bots that the settings no longer name, in sentences."""
-    ours = {bot.account for bot in bots}
-    books = f"{settings.mode}-{market.name}-"
-    return [
-        f"{position.bot_id} holds {position.quantity.normalize():f} {position.symbol} and is not "
-        "in the settings any more: nothing manages it. Put the bot back to close it."
-        for position in await store.recent(Position)
-        if position.account.startswith(books)
-        and position.account not in ours
-        and not position.is_flat
-    ]
-
-
-def _runtime(
-    settings: Settings, bots: list[Bot], market: Market, store: Store, clock: Clock
-) -> Runtime:
+def _paper(settings: Settings, bots: list[Bot], market: Market) -> PaperExchange:
     instruments = {symbol: market.instrument(symbol) for symbol in market.symbols}
     paper = PaperSettings(**settings.paper.model_dump())
 
     def new_book(account: str, deposit: Decimal) -> PaperBook:
         return PaperBook(account, deposit, paper, instruments, market.funding_rate)
 
+    return PaperExchange(
+        [new_book(bot.account, bot.capital) for bot in bots],
+        {bot.account: bot.symbols for bot in bots},
+        new_book,
+    )
+
+
+def _emergency(
+    settings: Settings,
+    bots: list[Bot],
+    market: Market,
+    exchange: Exchange,
+    clock: Clock,
+    stack: AsyncExitStack,
+) -> Emergency:
+    """The desk's way to flat."""
+    if isinstance(exchange, PaperExchange):
+        return PaperEmergency(exchange, f"{books(settings, market)}-")
+    traded = {bot.bot_id: bot.symbols for bot in bots}
+    return stack.enter_context(bybit_emergency(settings, traded, clock, are_all=True))
+
+
+async def _switch(settings: Settings, clock: Clock) -> KillSwitch:
+    """The emergency stop as it was left; what is not done of it at a real exchange comes first."""
+    file = LatchFile(settings.data_dir)
+    if settings.mode == PAPER:
+        return KillSwitch(file, clock, redo=True)
+    switch = KillSwitch(file, clock, LATE_S)
+    traded = {bot.id: bot.symbols for bot in settings.bots}
+    with bybit_emergency(settings, traded, clock) as emergency:
+        await switch.finish_left(emergency, KILL_LEFT_S)
+    return switch
+
+
+def _runtime(
+    settings: Settings,
+    bots: list[Bot],
+    market: Market,
+    store: Store,
+    clock: Clock,
+    opened: Opened,
+    switch: KillSwitch,
+) -> Runtime:
     return Runtime(
         core=Core(
             bots,
-            instruments,
+            {symbol: market.instrument(symbol) for symbol in market.symbols},
             market.interval,
             settings.mode,
             market.name,
-            _policy(settings),
+            _policy(settings, opened),
             settings.strategies,
             forgiving=True,
         ),
         store=store,
-        exchange=PaperExchange(
-            [new_book(bot.account, bot.capital) for bot in bots],
-            {bot.account: bot.symbols for bot in bots},
-            new_book,
-        ),
+        exchange=opened.exchange,
         market=market,
         clock=clock,
         audit_key=secret_key(settings),
         version=VERSION,
-        killed=partial(_latch, settings),
+        killed=switch.why,
+        lift_latch=switch.lift,
     )
 
 
-def _policy(settings: Settings) -> Policy:
+def _fence(switch: KillSwitch, locks: Sequence[Lock], order: Order) -> str:
+    """Why an order that opens a position must not be sent after all; empty where it may be.
+
+    Asked on another thread, when it is signed already.
+    """
+    if not all(lock.held for lock in locks):
+        return "the desk's lock is lost, and another desk may trade now"
+    return switch.why()
+
+
+def _policy(settings: Settings, opened: Opened) -> Policy:
     """What the core must know to guard the account."""
     return Policy(
         required=settings.approvals.required,
         delay_ms=settings.delay_ms,
         secret=derive(secret_key(settings), "office"),
         taker_fee=settings.paper.taker_fee,
+        limits=settings.risk.limits(),
+        caps=settings.caps.caps(),
         price_age_max_ms=LIVE_PRICE_AGE_MS if settings.market == "bybit" else 0,
+        surveys=settings.mode != PAPER,
+        real_money=settings.mode == LIVE,
+        key_of=opened.key_of,
     )
-
-
-def _latch(settings: Settings) -> str:
-    """Why no position may be opened: the latch that a person can set by hand, whatever else is
-    down. Empty while the file named KILLED is not there."""
-    latch = settings.data_dir / LATCH_NAME
-    if not latch.exists():
-        return ""
-    return f"the file {latch} is there; remove it and start again to trade"
 
 
 def _locks(settings: Settings, clock: Clock) -> list[Lock]:
@@ -382,7 +463,9 @@ def _locks(settings: Settings, clock: Clock) -> list[Lock]:
     return locks
 
 
-async def _market(settings: Settings, store: Store, epoch: int, clock: Clock) -> Market:
+async def _market(
+    settings: Settings, store: Store, epoch: int, clock: Clock, address: BybitAddress
+) -> Market:
     kind, _, rest = settings.market.partition(":")
     if kind == "replay":
         return open_replay(rest, settings.speed, clock)
@@ -390,49 +473,18 @@ async def _market(settings: Settings, store: Store, epoch: int, clock: Clock) ->
         added = added_bots(await store.states(), f"{settings.mode}-{kind}")
         plans = planned(settings, added).values()
         return await open_bybit(
-            settings.bybit_rest_base,
-            settings.bybit_ws_base,
-            _symbols(plans),
+            settings.bases.rest,
+            settings.bases.ws,
+            symbols_of(plans),
             LIVE_INTERVAL,
             clock,
             Random(),
-            warmup_bars=_warmup_bars(plans, settings.strategies),
+            warmup_bars=warmup_bars(plans, settings.strategies),
+            address=address,
         )
     seed = int(rest) if kind == "simulated" else DEMO_SEED
     anchor = await _anchor(store, epoch, seed, clock.now())
     return SimulatedMarket(seed, anchor, settings.speed, clock)
-
-
-def _books(settings: Settings, market: Market) -> str:
-    """What the accounts on this market begin with."""
-    return f"{settings.mode}-{market.name}"
-
-
-def planned(settings: Settings, added: Mapping[str, BotPlan]) -> dict[str, BotPlan]:
-    """The bots of the settings and those that people added, by id.
-
-    Raises BadSettings for an id that is both: its books would be two bots'.
-    """
-    own = {bot.id: bot.plan(settings.strategies) for bot in settings.bots}
-    for bot_id in own:
-        if bot_id in added:
-            raise BadSettings(
-                f"bots {bot_id} id: a bot of that id was added from chat. Allowed: another id, or "
-                f"/bot remove {bot_id} before."
-            )
-    return own | dict(added)
-
-
-def _symbols(plans: Iterable[BotPlan]) -> list[str]:
-    """Every symbol that a bot trades, once."""
-    return list(dict.fromkeys(symbol for plan in plans for symbol in plan.symbols))
-
-
-def _warmup_bars(plans: Iterable[BotPlan], known: Mapping[str, Strategy]) -> int:
-    """How many live candles the slowest strategy needs before it may trade."""
-    strategies = [strategy_of(plan, known) for plan in plans if plan.strategy in known]
-    slowest = max((candles_needed(each, LIVE_INTERVAL) for each in strategies), default=0)
-    return slowest + WARMUP_SPARE
 
 
 async def _anchor(store: Store, epoch: int, seed: int, now: int) -> int:
@@ -444,31 +496,6 @@ async def _anchor(store: Store, epoch: int, seed: int, now: int) -> int:
         row = StateRow(key, 1, str(anchor))
         await store.commit(Commit(epoch=epoch, states=[row]))
     return int(row.body)
-
-
-def fit_bots(
-    settings: Settings, market: Market, plans: Mapping[str, BotPlan]
-) -> tuple[list[Bot], list[str]]:
-    """The bots that this market can carry, and what was left out, in sentences."""
-    bots: list[Bot] = []
-    remarks: list[str] = []
-    for bot_id, plan in plans.items():
-        traded = tuple(symbol for symbol in plan.symbols if symbol in market.symbols)
-        missing = [symbol for symbol in plan.symbols if symbol not in market.symbols]
-        here = replace(plan, symbols=traded)
-        try:
-            bot = made(bot_id, here, settings.strategies, _books(settings, market))
-        except BadInput as error:
-            remarks.append(f"{bot_id} does not trade, its books stay as they are: {error}")
-            continue
-        if refusal := unfit(bot.strategy, market.interval):
-            remarks.append(f"{bot_id}: {refusal} The bot does not trade here.")
-            continue
-        if missing:
-            remarks.append(f"{bot_id}: this market has no {', '.join(missing)}; left out.")
-        if traded:
-            bots.append(bot)
-    return bots, remarks
 
 
 def socket_path(settings: Settings) -> Path:

@@ -17,6 +17,7 @@ from bot.offers import Offers
 from bot.people import People, new_chat
 from bot.schedule import Scheduler
 from bot.settings import Settings, secret_key
+from bot.straight import letter_of
 from bot.surface import Draw, Surface, SurfaceEnded
 from bot.tokens import Tokens, tokens_key
 from engine.candle import DAY_MS
@@ -24,7 +25,7 @@ from engine.desk import Desk
 from engine.drafts import bot_of, instruction_of
 from engine.effect import Notice, NoticeKind
 from engine.errors import CountersignError, Unreachable
-from engine.event import Instruction, PutChat, ReportTrouble
+from engine.instruction import Instruction, PutChat, ReportTrouble
 from engine.mail import Address
 from engine.people import DESK, Role
 from engine.ports import Commit
@@ -44,7 +45,12 @@ RESTART_S = 10.0
 FAREWELL_S = 3.0
 LOOK_S = 0.05
 # News of orders, which goes to whoever asked for one too.
-OF_ORDERS = (NoticeKind.ENTRY, NoticeKind.EXIT, NoticeKind.ORDER_REJECTED)
+OF_ORDERS = (
+    NoticeKind.ENTRY,
+    NoticeKind.EXIT,
+    NoticeKind.ORDER_REJECTED,
+    NoticeKind.ORDER_CANCELED,
+)
 # What is the admins' business alone.
 FOR_ADMINS = (NoticeKind.SECURITY, NoticeKind.AUDIT_ANCHOR)
 
@@ -75,6 +81,9 @@ class Chats:
         """
         if notice.address is not None:
             return self._told_alone(notice, notice.address)
+        if notice.kind is NoticeKind.KILL:
+            told = self.desk.switch.asked_in
+            return [at for at in self.people.audience(self.surfaces) if at not in told]
         if notice.kind in FOR_ADMINS:
             return self.people.own_chats(Role.ADMIN, self.surfaces)
         if notice.kind is NoticeKind.PROPOSED and (proposal := notice.proposal):
@@ -91,6 +100,11 @@ class Chats:
         if told_anyway and at in self.people.audience(self.surfaces):
             return []
         return [at] if self.may_hear(at) else []
+
+    def tell_kill(self, text: str) -> None:
+        """Tell a step of the emergency stop to the chats that pulled it, past the database."""
+        for at in self.desk.switch.asked_in:
+            self.inbox.straight.say(at, letter_of(text, self.desk.badge))
 
     def may_hear(self, address: Address) -> bool:
         return may_hear(self.people, self.surfaces, address)

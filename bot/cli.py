@@ -13,6 +13,7 @@ from bot.data_commands import data
 from bot.sweep_command import sweep
 from bot.version import VERSION
 from engine.errors import BadInput, BadSettings, CountersignError
+from engine.killing import Scope
 
 app = typer.Typer(
     help="Countersign: a trading desk run from chat.",
@@ -73,6 +74,22 @@ def doctor(json: Json = False) -> None:
 
 
 @app.command()
+def kill(
+    scope: Annotated[
+        Scope,
+        typer.Option(
+            help="stop: open nothing more; cancel: also withdraw all orders; "
+            "flatten: also close all positions."
+        ),
+    ] = Scope.STOP,
+) -> None:
+    """The emergency stop: acts at once, whether or not a desk runs. Only /resume ends it."""
+    from bot.kill_command import kill_now
+
+    _finish(lambda: kill_now(scope))
+
+
+@app.command()
 def health(json: Json = False) -> None:
     """Ask the running desk how it is; exit code 1 when red, or when none answers."""
     from bot.app import socket_path
@@ -80,6 +97,16 @@ def health(json: Json = False) -> None:
     from bot.settings import load
 
     _finish(lambda: probe(socket_path(load()), json=json))
+
+
+@app.command()
+def reconcile(json: Json = False) -> None:
+    """Have the running desk compare books and exchange; exit code 1 when they differ."""
+    from bot.app import socket_path
+    from bot.reconcile_command import compare
+    from bot.settings import load
+
+    _finish(lambda: compare(socket_path(load()), json=json))
 
 
 @audit.command()

@@ -120,7 +120,7 @@ async def _fetch(
     clock, archive = SystemClock(), Archive(settings.data_dir)
     kept = settings.data.keep_days
     days = kept if days is None else days
-    rest = download.open_rest(settings.bybit_rest_base, clock)
+    rest = download.open_rest(settings.bases.rest, clock)
     try:
         bars = await download.wanted(
             rest, clock, symbols, interval, days * DAY_MS, replace=replace, keeps=days > kept

@@ -7,7 +7,7 @@ values (`read`) before anybody believes it.
 import asyncio
 import io
 from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -49,6 +49,8 @@ NAME = "discord"
 PAUSES_S = (1.0, 5.0, 15.0, 60.0, 300.0)
 # An interaction's token answers for 15 minutes; a margin for the way.
 TOKEN_GOOD_FOR_MS = 14 * 60_000
+# How long an emergency waits until Discord knows that we are at it.
+EMERGENCY_S = 1.0
 # A longer rate limit is for the courier to wait out.
 RATE_LIMIT_WAIT_S = 30.0
 # A person waits for the answer; the library alone would try for half a minute.
@@ -164,7 +166,7 @@ class Discord:
             return
         if form := await self._form(interaction, update, principal):
             await _in_time(interaction.response.send_modal(form))
-        elif await self._acknowledge(interaction, update):
+        elif await self._acknowledged(interaction, update):
             await self._keep(update, take)
 
     async def _form(
@@ -190,6 +192,15 @@ class Discord:
                 await self.send(update.address, refusal, plain=False, nonce="")
             except CountersignError as error:
                 log.warning("it could not be said either", error=str(error))
+
+    async def _acknowledged(self, interaction: discord.Interaction, update: Update) -> bool:
+        """Whether to go on: an emergency does, whatever Discord says and however late."""
+        if not update.is_emergency:
+            return await self._acknowledge(interaction, update)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(EMERGENCY_S):
+                await self._acknowledge(interaction, update)
+        return True
 
     async def _acknowledge(self, interaction: discord.Interaction, update: Update) -> bool:
         """Say that we are at it, within Discord's three seconds; whether that was in time."""

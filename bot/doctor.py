@@ -13,21 +13,26 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import structlog
 
-from bot.app import fit_bots, planned, socket_path
+from bot.app import socket_path
 from bot.clock import SystemClock
+from bot.doctor_accounts import Finding, look_at_accounts, look_at_mirror
 from bot.door import reachable
+from bot.emergency import bybit_emergency
+from bot.latch import LatchFile
+from bot.lineup import fit_bots, planned
+from bot.modes import PAPER
 from bot.redact import Redactor
 from bot.settings import Settings, load
 from bot.surface import SurfaceEnded
-from engine.bybit.rest import REQUESTS, REQUESTS_S, BybitRest
+from engine.bybit.address import Address
+from engine.bybit.rest import BybitRest
 from engine.errors import CountersignError, Unreachable
 from engine.market.replay import open_replay
-from engine.pace import Pace
 from engine.store.database import open_database
 from engine.store.lock import DeskLock
 from engine.store.migrations import HEAD, revision_of
@@ -67,15 +72,6 @@ ELSEWHERE = {
     "discord": "Nothing reaches the desk: clear the Interactions Endpoint URL in the developer "
     "portal",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at: `ok`, `note` (nothing to mend) or `wrong`, and what to do."""
-
-    what: str
-    state: str
-    detail: str
 
 
 async def examine(folder: Path, json: bool) -> int:
@@ -121,12 +117,20 @@ async def _look_around(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
     yield _clock()
     yield _folder(settings)
+    yield _latch(settings)
+    if settings.mode != PAPER:
+        async for finding in _way_to_flat(settings):
+            yield finding
     yield await _database(settings)
     if settings.market == "bybit":
         async for finding in _bybit(settings):
             yield finding
     else:
         yield await asyncio.to_thread(_market, settings)
+    if settings.mode != PAPER:
+        async for finding in look_at_accounts(settings, SystemClock()):
+            yield finding
+    yield await look_at_mirror(settings, SystemClock())
     yield await _lock(settings)
     async for finding in _chat(settings):
         yield finding
@@ -173,6 +177,36 @@ def _folder(settings: Settings) -> Finding:
     return Finding("data", "ok", f"{folder}, {free // 2**30} GiB free")
 
 
+def _latch(settings: Settings) -> Finding:
+    """Whether the emergency stop could be pulled now, or was."""
+    file = LatchFile(settings.data_dir)
+    if (latch := file.read()) is not None:
+        return Finding("kill", "note", f"{latch.why}; an admin's approved /resume takes it away")
+    if not settings.data_dir.exists():
+        return Finding("kill", "note", f"{settings.data_dir} is not made yet; a start makes it")
+    try:
+        file.check()
+    except OSError as error:
+        detail = f"{file.path} can't be written ({error.strerror}): a stop would end with the desk"
+        return Finding("kill", "wrong", detail)
+    return Finding("kill", "ok", f"the emergency stop's latch {file.path} can be written")
+
+
+async def _way_to_flat(settings: Settings) -> AsyncIterator[Finding]:
+    """What the emergency stop would see, on each account, without the desk."""
+    traded = {bot.id: bot.symbols for bot in settings.bots}
+    with bybit_emergency(settings, traded, SystemClock()) as emergency:
+        for account in emergency.accounts:
+            try:
+                found = await emergency.look(account)
+            except CountersignError as error:
+                yield Finding("kill", "wrong", f"{account}: the way to flat is shut: {error}")
+                continue
+            positions, orders = len(found.positions), found.orders
+            detail = f"{account}: the way to flat sees {positions} position(s), {orders} order(s)"
+            yield Finding("kill", "ok", detail)
+
+
 async def _database(settings: Settings) -> Finding:
     path = settings.database.removeprefix("sqlite:///")
     if path != settings.database and not os.access(path, os.F_OK):
@@ -211,8 +245,8 @@ def _market(settings: Settings) -> Finding:
 
 async def _bybit(settings: Settings) -> AsyncIterator[Finding]:
     clock = SystemClock()
-    base = settings.bybit_rest_base
-    rest = BybitRest(base, clock, Pace(clock, REQUESTS, REQUESTS_S))
+    base = settings.bases.rest
+    rest = BybitRest(base, clock, Address(clock))
     wanted = list(dict.fromkeys(symbol for bot in settings.bots for symbol in bot.symbols))
     try:
         for _ in range(MEASUREMENTS):

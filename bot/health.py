@@ -7,6 +7,8 @@ then also within reach.
 import asyncio
 import json as jsonlib
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -21,6 +23,7 @@ from handlers.system import GREEN, RED, STATES
 DEADLINE_S = 5.0
 # The answer is a table of a few rows.
 ANSWER_BYTES_MAX = 1024 * 1024
+AS_JSON = Hello(format="json")
 
 
 class Part(NamedTuple):
@@ -39,25 +42,33 @@ async def probe(path: Path, *, json: bool, deadline_s: float = DEADLINE_S) -> in
 
     Raises Unreachable where no desk answers within `deadline_s`, or none that can be understood.
     """
+    async with answered(path, deadline_s):
+        parts = _parts(await ask(path, "/health"))
+    worst = max((part.state for part in parts), key=STATES.index)
+    sys.stdout.write(f"{_as_json(worst, parts) if json else _as_line(worst, parts)}\n")
+    return int(worst == RED)
+
+
+@asynccontextmanager
+async def answered(path: Path, deadline_s: float) -> AsyncIterator[None]:
+    """Raises Unreachable where the desk at `path` does not answer within `deadline_s`, or not in a
+    way that is understood."""
     try:
         async with asyncio.timeout(deadline_s):
-            parts = _parts(await _ask(path, "/health"))
+            yield
     except TimeoutError:
         raise Unreachable(f"The desk at {path} gave no answer within {deadline_s:g} s.") from None
     except OSError as error:
         raise Unreachable(f"No desk answers at {path} ({error.strerror or error}).") from error
     except (LookupError, ValueError) as error:
         raise Unreachable(f"What answers at {path} is a desk of another version.") from error
-    worst = max((part.state for part in parts), key=STATES.index)
-    sys.stdout.write(f"{_as_json(worst, parts) if json else _as_line(worst, parts)}\n")
-    return int(worst == RED)
 
 
-async def _ask(path: Path, line: str) -> str:
-    """The desk's answer to a command, as JSON."""
+async def ask(path: Path, line: str, hello: Hello = AS_JSON) -> str:
+    """The desk's answer to a command; raises OSError where none answers."""
     reader, writer = await connect(path, ANSWER_BYTES_MAX)
     try:
-        writer.write(encode({"hello": asdict(Hello(format="json"))}))
+        writer.write(encode({"hello": asdict(hello)}))
         writer.write(encode({"id": 1, "line": line}))
         while said := await reader.readline():
             match jsonlib.loads(said):

@@ -5,6 +5,9 @@ that is sent again, or that a crash left unanswered, is known. What a command ch
 one transaction with its audit, its answer, and that the update is dealt with; a command that only
 looks is run again after a crash. In one chat answers keep the order of the questions.
 
+What is an emergency is the exception: it acts and is answered before anything is stored, and past
+the queues; it is stored afterwards, once that can be.
+
 Codes are stored nowhere: of an update that holds one the rest is kept, and where the desk ends
 before it acted, whoever sent it is told that nothing was done. A press that decides a proposal is
 believed for the token it carries, and then said as a command like any other.
@@ -25,11 +28,12 @@ from bot.courier import Courier
 from bot.letter import Letter, topic_of
 from bot.offers import Offers
 from bot.people import People
+from bot.straight import Straight
 from bot.surface import Surface
 from bot.update import Update, UpdateKind, without_codes
 from engine.desk import Desk
 from engine.errors import LostLock, Refused, Unreachable
-from engine.event import PutChat
+from engine.instruction import PutChat
 from engine.mail import Delivery, Priority, Received, Sealed
 from engine.pace import Pace
 from engine.people import DESK, Role
@@ -47,6 +51,8 @@ ANSWERED_AT_ONCE = 64
 WAITING_IN_CHAT = 50
 # How often that updates are dealt with is noted, many at once.
 NOTE_S = 0.5
+# Emergencies whose keys are remembered: a platform repeats what it was not told to be stored.
+RUSHED_MAX = 1_000
 # How many strangers are answered, in how many seconds.
 OF_STRANGERS = (20, 60.0)
 
@@ -84,22 +90,45 @@ class Inbox:
         self._wake = asyncio.Event()
         self._places = asyncio.Semaphore(ANSWERED_AT_ONCE)
         self._strangers = Pace(desk.clock, *OF_STRANGERS)
+        self._rushed: dict[str, None] = {}
+        self._unstored: list[Update] = []
+        self.straight = Straight(surfaces, desk.clock)
 
     async def take(self, came: Sequence[Update]) -> None:
         """Keep what the gate lets in, to be answered; returns once it is stored."""
-        await self._keep([each for each in came if self._lets_in(each)])
+        waiting = []
+        for update in came:
+            principal = self._let_in(update)
+            if principal is not None and _is_urgent(update, principal):
+                await self._rush(update, principal)
+            elif principal is not None:
+                waiting.append(update)
+        await self._keep(waiting)
 
-    def _lets_in(self, update: Update) -> bool:
+    def _let_in(self, update: Update) -> Principal | None:
         principal = self._surfaces[update.surface].admit(update)
-        if principal is None:
-            return False
-        if principal.role > Role.NOBODY:
-            return True
+        if principal is None or principal.role > Role.NOBODY:
+            return principal
         # Strangers may ask who they are, but not fill the database with it.
         if self._strangers.delay() > 0:
-            return False
+            return None
         self._strangers.take()
-        return True
+        return principal
+
+    async def _rush(self, update: Update, principal: Principal) -> None:
+        """Carry an emergency out and have it answered at once, whatever else waits."""
+        if update.key in self._rushed:
+            return
+        self._rushed[update.key] = None
+        if len(self._rushed) > RUSHED_MAX:
+            del self._rushed[next(iter(self._rushed))]
+        self._unstored.append(update)
+        try:
+            reply = await _dispatched(update, self._context(update, principal, []))
+        except Exception:
+            log.exception("no answer", command=update.shown[:200])
+            reply = Reply(error=OUR_FAULT)
+        self.straight.say(update.address, _letter(update, reply))
 
     async def recover(self) -> None:
         """Take up what an earlier process left unanswered."""
@@ -119,6 +148,7 @@ class Inbox:
         """Answer for as long as the desk runs."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._note())
+            tasks.create_task(self.straight.run())
             while True:
                 await self._wake.wait()
                 self._wake.clear()
@@ -129,9 +159,7 @@ class Inbox:
     # -- keeping -------------------------------------------------------------------------
 
     async def _keep(self, let_in: Sequence[Update]) -> None:
-        now = self._desk.clock.now()
-        bodies = [(each.key, updates.to_body(without_codes(each))) for each in let_in]
-        rows = [Received(key, now, body) for key, body in bodies]
+        rows = self._rows(let_in)
         try:
             fresh = await self._desk.store.mail.receive(rows)
         except Unreachable as error:
@@ -148,6 +176,11 @@ class Inbox:
             if update.key in fresh:
                 fresh.discard(update.key)
                 self._queue(update)
+
+    def _rows(self, came: Sequence[Update]) -> list[Received]:
+        now = self._desk.clock.now()
+        bodies = [(each.key, updates.to_body(without_codes(each))) for each in came]
+        return [Received(key, now, body) for key, body in bodies]
 
     def _queue(self, update: Update) -> None:
         queue = self._queues.setdefault((update.surface, update.address.chat_id), deque())
@@ -234,10 +267,7 @@ class Inbox:
             if decided is None:
                 return Reply(error=NOT_OURS, badge=self._desk.badge)
             context = decided
-        if update.name:
-            reply = await dispatch_named(context, update.name, update.arguments)
-        else:
-            reply = await dispatch_line(context, update.line)
+        reply = await _dispatched(update, context)
         return None if self._desk.runtime.stopping and not reply.ok else reply
 
     def _context(self, update: Update, principal: Principal, sealed: list[str]) -> Context:
@@ -331,15 +361,31 @@ class Inbox:
             await self.flush()
 
     async def flush(self) -> None:
-        """Note which updates are dealt with."""
+        """Note which updates are dealt with, and those that were before they could be stored."""
         noted, self._noted = self._noted, []
-        if not noted:
+        rushed, self._unstored = self._unstored, []
+        if not (noted or rushed):
             return
+        mail, keys = self._desk.store.mail, [*noted, *(each.key for each in rushed)]
         try:
-            await self._desk.store.mail.answered(noted, self._desk.clock.now())
+            await mail.receive(self._rows(rushed))
+            await mail.answered(keys, self._desk.clock.now())
         except Unreachable as error:
             log.warning("answered updates can't be noted", error=str(error))
             self._noted += noted
+            self._unstored += rushed
+
+
+async def _dispatched(update: Update, context: Context) -> Reply:
+    if update.name:
+        return await dispatch_named(context, update.name, update.arguments)
+    return await dispatch_line(context, update.line)
+
+
+def _is_urgent(update: Update, principal: Principal) -> bool:
+    """Whether it may not wait; what somebody may not say is refused like anything else."""
+    target = update.command
+    return target is not None and target.emergency and principal.role >= target.role
 
 
 def _shows_code(update: Update) -> bool:

@@ -42,6 +42,11 @@ def log_to_file(path: Path, level: str, secrets: Iterable[str] = ()) -> None:
     _configure(level, _Lasting(descriptor), Redactor(secrets))
 
 
+def log_to_errors(level: str, secrets: Iterable[str] = ()) -> None:
+    """Lines on standard error, beside what a command prints."""
+    _configure(level, _Lasting(sys.stderr.fileno()), Redactor(secrets))
+
+
 class _Lasting(io.TextIOWrapper):
     """A log that a full disk, or a reader who left, can't turn into the end of the desk: what
     can't be written is lost, and the desk goes on."""

@@ -1,8 +1,9 @@
 """What a button carries: at most 64 bytes, which is what Telegram takes.
 
 A button that only looks carries its command, `r:status`, and is good for ever; so is one that
-asks first, `a:alert BTCUSDT|direction,price`, and one for strangers, `r:access`: the gate judges
-them by their words alone. One that acts, or whose command is too long, carries the number of a
+asks first, `a:alert BTCUSDT|direction,price`, one for strangers, `r:access`, and one of the
+emergency stop, `r:kill flatten`, which waits for no database: the gate judges them by their words
+alone. One that acts, or whose command is too long, carries the number of a
 stored row, `b:17`: good in its chat, for a day, and once. Beneath news the letters are others, `n`
 and `m`: what they lead to is a message of its own, and the news stays. One that decides a proposal
 carries a token (`bot.tokens`), which nobody else can make.
@@ -166,12 +167,14 @@ def _asking(words: Sequence[str], asks: tuple[str, ...]) -> Pressed | None:
 
 
 def _is_plain(words: Sequence[str]) -> bool:
-    """Whether a button carries its command: it only looks, or is one that strangers may say."""
+    """Whether a button carries its command: it only looks, or is one that strangers may say, or
+    stops everything."""
     found = find(COMMANDS, words) if words else None
     if found is None:
         return False
     target, rest = found
-    return target.kind is Kind.READ or (target.role is Role.NOBODY and not rest)
+    for_strangers = target.role is Role.NOBODY and not rest
+    return target.kind is Kind.READ or target.emergency or for_strangers
 
 
 def _short(button: Button, kind: str) -> str:

@@ -43,6 +43,10 @@ URGENT = frozenset(
         NoticeKind.ORDER_REJECTED,
         NoticeKind.TROUBLE,
         NoticeKind.SECURITY,
+        NoticeKind.RISK,
+        NoticeKind.DIFFERENCE,
+        NoticeKind.PROTECTION,
+        NoticeKind.ORDER_UNKNOWN,
     }
 )
 

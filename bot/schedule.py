@@ -15,7 +15,7 @@ from bot.letter import Letter
 from engine.desk import Desk
 from engine.effect import Done, Result
 from engine.errors import CountersignError
-from engine.event import ScheduleRan
+from engine.instruction import ScheduleRan
 from engine.mail import Address, Delivery, Priority, Sealed
 from engine.people import Asker, Role
 from engine.runtime import Seal

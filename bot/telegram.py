@@ -92,6 +92,8 @@ RETRY_AFTER_MAX_S = 3_600
 # A person waits for the answer.
 IDENTIFY_S = 10
 PAUSES_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+# How often it is looked for emergencies while what came before can't be stored.
+PEEK_S = 1.0
 # Conflicts in a row that can't be the end of an earlier process of this desk.
 CONFLICTS = 3
 # The "General" topic: naming it is refused, leaving it out means it.
@@ -220,9 +222,13 @@ class Telegram:
                 await self._pause(error, 0)
             except TelegramConflictError as error:
                 await self._in_conflict(error)
-            except (AiogramError, Unreachable) as error:
+            except AiogramError as error:
                 await self._pause(error, failures)
                 failures += 1
+            except Unreachable as error:
+                # It is the desk that can't keep what came: Telegram has it again at once.
+                log.warning("what came from telegram waits", error=str(error))
+                await self._clock.sleep(PEEK_S)
 
     async def _introduce(self) -> None:
         """Learn our own name."""
@@ -251,27 +257,53 @@ class Telegram:
         self._conflicts = 0
         updates = [update for each in came for update in await self._read(each, tasks)]
         if updates:
-            await take(updates)
+            await self._hand_over(updates, take, tasks)
         if came:
             self._offset = int(came[-1]["update_id"]) + 1
         # Behind a full batch there may be more, and as old.
         if len(came) < BATCH:
             self._polled_at = self._clock.now()
 
-    async def _read(self, raw: dict[str, Any], tasks: asyncio.TaskGroup) -> list[Update]:
-        assert self._me is not None
+    async def _hand_over(
+        self, updates: Sequence[Update], take: Take, tasks: asyncio.TaskGroup
+    ) -> None:
+        """Have updates stored; while that takes long, an emergency behind them is not kept back."""
+
+        async def stored() -> Unreachable | None:
+            try:
+                await take(updates)
+            except Unreachable as error:
+                return error
+            return None
+
+        storing = tasks.create_task(stored())
+        while not storing.done():
+            patience = tasks.create_task(self._clock.sleep(PEEK_S))
+            await asyncio.wait([storing, patience], return_when=asyncio.FIRST_COMPLETED)
+            patience.cancel()
+            if not storing.done():
+                await self._peek(take)
+        if (error := storing.result()) is not None:
+            raise error
+
+    async def _peek(self, take: Take) -> None:
+        """Hand over the emergencies among what waits, all of which stays unconfirmed."""
+        look = _GetUpdates(
+            offset=self._offset, limit=BATCH, timeout=0, allowed_updates=ALLOWED_UPDATES
+        )
         try:
-            came = TelegramUpdate.model_validate(raw, context={"bot": self._bot})
-            update = read(came, self._me, self._polled_at)
-        except Exception as error:
-            # It would come again for ever, and nothing after it ever would. What is in it is
-            # somebody's, and no business of the log.
-            log.error(
-                "an update can't be read",
-                update=raw.get("update_id"),
-                error=type(error).__name__,
-            )
+            found = await self._bot(look, request_timeout=POLL_DEADLINE_S)
+        except AiogramError as error:
+            log.warning("telegram can't be looked at", error=str(error))
+            return
+        updates = [update for _, update in filter(None, map(self._understood, found))]
+        await take([each for each in updates if each is not None and each.is_emergency])
+
+    async def _read(self, raw: dict[str, Any], tasks: asyncio.TaskGroup) -> list[Update]:
+        understood = self._understood(raw)
+        if understood is None:
             return []
+        came, update = understood
         if came.my_chat_member is not None:
             tasks.create_task(self._joined(came))
             return []
@@ -286,6 +318,22 @@ class Telegram:
             if asked is not None and await self._is_over(update, asked, tasks):
                 return []
         return [update]
+
+    def _understood(self, raw: dict[str, Any]) -> tuple[TelegramUpdate, Update | None] | None:
+        """An update as Telegram means it and as plain values; None where it can't be read."""
+        assert self._me is not None
+        try:
+            came = TelegramUpdate.model_validate(raw, context={"bot": self._bot})
+            return came, read(came, self._me, self._polled_at)
+        except Exception as error:
+            # It would come again for ever, and nothing after it ever would. What is in it is
+            # somebody's, and no business of the log.
+            log.error(
+                "an update can't be read",
+                update=raw.get("update_id"),
+                error=type(error).__name__,
+            )
+            return None
 
     async def _is_over(self, update: Update, asked: Pressed, tasks: asyncio.TaskGroup) -> bool:
         """Whether a press leads to a question, or to silence, and no further."""

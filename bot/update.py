@@ -94,6 +94,11 @@ class Update:
         return found is not None and found[0].is_always(bool(found[1] or self.arguments))
 
     @property
+    def is_emergency(self) -> bool:
+        """Whether it waits for nothing."""
+        return self.command is not None and self.command.emergency
+
+    @property
     def command(self) -> Command | None:
         """The command that was said; None where it is none."""
         found = find(COMMANDS, self.words) if self.words else None

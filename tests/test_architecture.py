@@ -31,7 +31,7 @@ VENDORS = {
     "aiogram": ("bot/telegram.py",),
     "discord": ("bot/discord.py",),
     "aiohttp": ("bot/telegram.py", "bot/discord.py", "engine/bybit/stream.py"),
-    "pybit": ("engine/bybit/rest.py",),
+    "pybit": ("engine/bybit/wire.py",),
     "redis": ("engine/store/cache.py",),
     "apscheduler": ("engine/schedule.py",),
     "numba": ("engine/backtest/",),
@@ -50,19 +50,15 @@ HEAVY = {"numpy", "numba", "matplotlib", "pyarrow"}
 # Where people speak: only these may say that somebody is a person.
 DOORS_OF_PEOPLE = ("bot/console.py", "bot/telegram.py", "bot/discord.py")
 
-NOUNS_AND_VERBS = (
-    "errors", "instrument", "candle", "order", "position", "ledger", "signal", "audit", "bot",
-    "event", "effect", "view", "risk", "core", "mail", "people", "alert", "schedule", "booking",
-    "errands", "memory", "tunable", "slot", "margin", "trading", "staff", "plans", "outcomes",
-    "patterns", "regime", "walkforward",
-)  # fmt: skip
+# All modules of the engine are pure but these, and what is in its folders.
+IMPURE = {"runtime.py", "killing.py", "pace.py", "studies.py"}
 MONTECARLO = ROOT / "engine" / "metrics" / "montecarlo.py"
 PURE = [
-    *(ROOT / "engine" / f"{name}.py" for name in NOUNS_AND_VERBS),
+    *(path for path in sorted((ROOT / "engine").glob("*.py")) if path.name not in IMPURE),
     *sorted((ROOT / "engine" / "strategies").glob("*.py")),
     # Not `montecarlo.py`, which draws from a seeded generator.
     *sorted(set((ROOT / "engine" / "metrics").glob("*.py")) - {MONTECARLO}),
-    ROOT / "engine" / "exchange" / "paper.py",
+    *(ROOT / "engine" / "exchange" / f"paper{part}.py" for part in ("", "_book", "_state")),
 ]
 
 # What reaches out of a function: the clock, chance, the machine, the network, the disk.
@@ -275,10 +271,13 @@ OF_ONE_ANSWER = [
     "bot/inbox.py",
     "bot/own_strategies.py",
     "bot/schedule.py",
+    "bot/straight.py",
     "bot/telegram.py",
     "engine/backtest/speed.py",
     "engine/backtest/speed.py",
+    "engine/killing.py",
     "engine/slot.py",
+    "engine/store/cache.py",
 ]
 
 

@@ -16,7 +16,7 @@ from bot.settings import SECRETS, Settings, load
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {name.upper() for name in Settings.model_fields}
-PATCH_VERSION = re.compile(r"[a-z]+:\d+\.\d+(\.\d+)?-[a-z-]+(@sha256:[0-9a-f]{64})?")
+PATCH_VERSION = re.compile(r"[a-z/]+:\d+\.\d+(\.\d+)?-[a-z-]+(@sha256:[0-9a-f]{64})?")
 # A value that Compose takes from .env, and that is empty where .env has none.
 FROM_DOTENV = re.compile(r"\$\{\w+:-\}")
 
@@ -235,6 +235,17 @@ def test_the_lines_for_postgresql_give_the_desk_the_database_of_the_service(
     settings = load({}, tmp_path)
 
     assert settings.database == f"postgresql+asyncpg://{user}:{password}@postgres/{database}"
+
+
+def test_the_lines_for_valkey_give_the_desk_the_redis_of_the_service(tmp_path: Path) -> None:
+    (lines,) = [block for block in fenced() if "REDIS_URL=" in block]
+    (tmp_path / ".env").write_text(lines)
+
+    settings = load({}, tmp_path)
+
+    assert settings.cache_url == "redis://valkey:6379/0"
+    assert SERVICES["valkey"]["profiles"] == ["valkey"]
+    assert "COMPOSE_PROFILES=valkey" in lines
 
 
 def test_the_page_names_services_and_commands_that_exist() -> None:

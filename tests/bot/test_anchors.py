@@ -21,7 +21,7 @@ from engine.audit import (
 from engine.candle import DAY_MS
 from engine.desk import Desk
 from engine.errors import LostLock, Refused, Unreachable
-from engine.event import AnchorAudit, Instruction, ReportTrouble
+from engine.instruction import AnchorAudit, Instruction, ReportTrouble
 from engine.people import DESK, Asker
 from engine.ports import Commit
 from engine.store.memory import MemoryStore

@@ -10,10 +10,16 @@ import pytest
 
 from bot.clock import SystemClock
 from bot.doctor import CLOCK_OFF_MS, CLOCK_WRONG_MS, examine
+from engine.candle import HOUR_MS
+from engine.order import ZERO
+from engine.store.mirror import MirroredBot, bot_key, to_text
 from tests.servers.bybit import BybitServer, Fault
 from tests.servers.discord import DiscordServer
 from tests.servers.discord_call import Answer, failing
 from tests.servers.telegram import TelegramServer
+from tests.valkey import LocalValkey, valkey
+
+__all__ = ["valkey"]
 
 # A port that nobody listens at.
 NOWHERE = "http://127.0.0.1:9"
@@ -50,6 +56,35 @@ def telegram(server: TelegramServer, **more: str) -> dict[str, str]:
 
 def discord(server: DiscordServer, **more: str) -> dict[str, str]:
     return {"DISCORD_BOT_TOKEN": server.token, "DISCORD_API_BASE": server.api_base, **more}
+
+
+# The emergency stop
+
+
+async def test_whether_the_emergency_stop_could_be_pulled_is_said(
+    doctor: Examine, tmp_path: Path
+) -> None:
+    assert (await doctor())["kill"][0][0] == "note"
+    (tmp_path / "data").mkdir()
+    assert (await doctor())["kill"][0][0] == "ok"
+    assert list((tmp_path / "data").iterdir()) == []
+    (tmp_path / "data" / "KILLED").touch()
+    state, detail = (await doctor())["kill"][0]
+    assert state == "note"
+    assert "by hand" in detail and "/resume" in detail
+
+
+async def test_a_latch_that_could_not_be_written_is_wrong(
+    doctor: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr("bot.latch.os.fsync", full)
+    [(state, detail)] = (await doctor())["kill"]
+    assert state == "wrong"
+    assert "No space left on device" in detail
 
 
 # Nothing set
@@ -296,3 +331,46 @@ async def test_a_bybit_out_of_reach_is_wrong(doctor: Examine) -> None:
     found = await doctor(MARKET="bybit", BYBIT_REST_BASE=NOWHERE)
     assert found["market"][0][0] == "wrong"
     assert "does not answer" in found["market"][0][1]
+
+
+# The mirror
+
+
+async def mirror_of(doctor: Examine, url: str) -> tuple[str, str]:
+    [found] = (await doctor(REDIS_URL=url))["redis"]
+    return found
+
+
+async def test_without_a_redis_nothing_is_wrong(doctor: Examine) -> None:
+    [(state, detail)] = (await doctor())["redis"]
+    assert state == "note"
+    assert "REDIS_URL is not set" in detail
+
+
+async def test_a_redis_is_looked_into(doctor: Examine, valkey: LocalValkey) -> None:
+    state, detail = await mirror_of(doctor, valkey.url)
+    assert (state, detail) == ("ok", "Redis at 127.0.0.1 holds nothing of these bots yet")
+
+    bot = MirroredBot("a", "s", "active", (), ZERO, ZERO, ZERO, 0, "")
+    now = SystemClock().now()
+    valkey.read.set(bot_key("shortseller_001"), to_text(bot, now))
+    state, detail = await mirror_of(doctor, valkey.url)
+    assert state == "ok"
+    assert "1 bot(s), written " in detail
+
+    valkey.read.set(bot_key("shortseller_001"), to_text(bot, now - HOUR_MS))
+    state, detail = await mirror_of(doctor, valkey.url)
+    assert state == "note"
+    assert "no desk keeps it up" in detail
+
+    valkey.read.set(bot_key("shortseller_001"), "something else")
+    state, detail = await mirror_of(doctor, valkey.url)
+    assert state == "wrong"
+    assert "holds what no desk wrote" in detail
+
+
+async def test_a_redis_out_of_reach_is_wrong_and_its_password_is_not_told(doctor: Examine) -> None:
+    state, detail = await mirror_of(doctor, "redis://:hush-hush@127.0.0.1:9/0")
+    assert state == "wrong"
+    assert "can't be reached" in detail
+    assert "hush-hush" not in detail

@@ -104,7 +104,16 @@ async def test_what_a_button_carries_always_fits(command, words) -> None:
         assert len(carried.encode()) <= DATA_BYTES_MAX
 
 
-@pytest.mark.parametrize("command", [c.name for c in COMMANDS if c.kind is not Kind.READ])
+async def test_a_button_of_the_emergency_stop_needs_no_row() -> None:
+    (carried,) = await data(Button("Also close positions", "/kill flatten"))
+    assert carried == "r:kill flatten"
+    assert pressed(carried) == Pressed("/kill flatten", edit=True)
+
+
+ACTING = [c.name for c in COMMANDS if c.kind is not Kind.READ and not c.emergency]
+
+
+@pytest.mark.parametrize("command", ACTING)
 @pytest.mark.parametrize("kind", ["r", "n"])
 def test_a_reading_button_never_acts_whatever_it_was_made_to_carry(kind: str, command: str) -> None:
     assert pressed(f"{kind}:{command} shortseller_001") is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.app import fit_bots, planned
+from bot.lineup import fit_bots, planned
 from bot.settings import TOML_NAME, Settings, effective, load
 from engine.bot import BotPlan
 from engine.candle import HOUR_MS
@@ -68,6 +68,7 @@ def test_bots_and_people_are_listed_with_their_ids_as_values() -> None:
             "capital": "500",
             "timeframe": "none",
             "params": "none",
+            "margin": "none",
         }
     ]
     tom = {"name": "tom", "role": "trader", "telegram": 7, "scopes": ["bot:short_1", "guild:9"]}

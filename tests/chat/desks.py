@@ -9,6 +9,8 @@ from typing import Any
 
 from bot.chats import Chats, open_chats
 from bot.clock import SystemClock
+from bot.kill import KillSwitch
+from bot.latch import LatchFile
 from bot.outbox import Outbox
 from bot.people import open_people
 from bot.render import Drawn, Picture, draw_charts
@@ -17,6 +19,8 @@ from engine.candle import Candle
 from engine.desk import Desk
 from engine.effect import Notice
 from engine.event import CandleClosed
+from engine.exchange.paper import PaperExchange
+from engine.exchange.paper_emergency import PaperEmergency
 from engine.memory import Policy
 from engine.ports import Clock, Store
 from engine.runtime import Runtime
@@ -69,6 +73,8 @@ class ChatDesk:
     outbox: Outbox
     told: list[Notice]
     tasks: asyncio.TaskGroup
+    switch: KillSwitch
+    exchange: PaperExchange
 
 
 def busy_market() -> LiveMarket:
@@ -100,7 +106,15 @@ async def open_chat_desk(
     clock = clock or SystemClock()
     wanted = Settings(**{"data_dir": folder, **settings})
     policy = Policy(SECRET, wanted.paper.taker_fee, wanted.approvals.required, wanted.delay_ms)
-    runtime, desk = await build(market or quiet_market(), store, clock, policy)
+    switch = KillSwitch(LatchFile(folder), clock, redo=True)
+    exchanges: list[PaperExchange] = []
+
+    def exchange(*books: Any) -> PaperExchange:
+        exchanges.append(PaperExchange(*books))
+        return exchanges[0]
+
+    market = market or quiet_market()
+    runtime, desk = await build(market, store, clock, policy, exchange=exchange, switch=switch)
     people = await open_people(wanted, runtime, desk.store)
 
     async def dot(picture: Picture, path: Path) -> None:
@@ -115,15 +129,18 @@ async def open_chat_desk(
         desk.store, clock, told.append, chats.audience, lambda: desk.badge, chats.courier.wake
     )
     runtime.listen(chats.on_commit)
+    switch.listen(chats.tell_kill)
+    emergency = PaperEmergency(exchanges[0], f"paper-{market.name}-")
     async with asyncio.TaskGroup() as tasks:
         trading = tasks.create_task(runtime.run())
         await runtime.until_caught_up()
         if not tells_past:
             await outbox.skip()
         runtime.listen(outbox.on_commit)
-        serving = [tasks.create_task(outbox.run()), tasks.create_task(chats.run())]
+        parts = outbox.run(), chats.run(), switch.run(emergency, runtime)
+        serving = [tasks.create_task(part) for part in parts]
         try:
-            yield ChatDesk(desk, runtime, chats, outbox, told, tasks)
+            yield ChatDesk(desk, runtime, chats, outbox, told, tasks, switch, exchanges[0])
         finally:
             for task in serving:
                 task.cancel()

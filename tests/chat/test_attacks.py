@@ -19,7 +19,7 @@ from engine import totp
 from engine.bot import BotStatus
 from engine.effect import NotDone
 from engine.errors import Refused, Unreachable
-from engine.event import AddSchedule, Decide
+from engine.instruction import AddSchedule, Decide
 from engine.mail import Address, Received
 from engine.people import Asker, Human, Principal, PrincipalKind, Role, human
 from engine.ports import Commit
@@ -861,6 +861,7 @@ CLASSES: dict[str, tuple[Kind, Role, str]] = {
     "report": (LOOKS, VIEWER, "/report"),
     "trades": (LOOKS, VIEWER, "/trades"),
     "orders": (LOOKS, VIEWER, "/orders"),
+    "order": (LOOKS, VIEWER, "/order P00000001"),
     "proposals": (LOOKS, VIEWER, "/proposals"),
     "approvers": (LOOKS, VIEWER, "/approvers"),
     "preview": (LOOKS, VIEWER, "/preview buy ETH 500"),
@@ -895,6 +896,9 @@ CLASSES: dict[str, tuple[Kind, Role, str]] = {
     "buy": (PRESSED, TRADER, "/buy ETH 500"),
     "sell": (PRESSED, TRADER, "/sell ETH 500"),
     "close": (PRESSED, TRADER, "/close BTC"),
+    "stops": (PRESSED, TRADER, "/stops BTC 104000"),
+    "be": (ACTS, TRADER, "/be BTC"),
+    "cancel": (ACTS, TRADER, "/cancel all"),
     "bot pause": (ACTS, TRADER, f"/bot pause {BOT}"),
     "bot resume": (PRESSED, TRADER, f"/bot resume {BOT}"),
     "bot add": (PRESSED, TRADER, "/bot add momentum ETH"),
@@ -903,7 +907,20 @@ CLASSES: dict[str, tuple[Kind, Role, str]] = {
     "strategy on": (PRESSED, TRADER, f"/strategy on {BOT} ETH"),
     "side": (PRESSED, TRADER, "/side long_only 12h"),
     "approve": (ACTS, TRADER, "/approve {open}"),
+    "risk": (LOOKS, VIEWER, "/risk"),
+    "locks": (LOOKS, VIEWER, "/locks"),
+    "lift": (PRESSED, TRADER, "/lift BTC"),
+    "breaker": (PRESSED, TRADER, "/breaker reset"),
+    "cooldown": (TYPED, ADMIN, "/cooldown clear"),
     "halt": (ACTS, TRADER, "/halt"),
+    "kill": (ACTS, TRADER, "/kill stop"),
+    "reconcile": (LOOKS, VIEWER, "/reconcile"),
+    "sync status": (LOOKS, VIEWER, "/sync status"),
+    "mode": (LOOKS, VIEWER, "/mode"),
+    "discard": (PRESSED, TRADER, "/discard BTC"),
+    "accept": (PRESSED, TRADER, "/accept BTC"),
+    "sync run": (PRESSED, TRADER, "/sync run 7"),
+    "arm": (TYPED, ADMIN, "/arm"),
     "resume": (TYPED, ADMIN, "/resume"),
     "reject": (ACTS, TRADER, "/reject 3"),
     "subscribe": (ACTS, ADMIN, "/subscribe"),
@@ -930,12 +947,17 @@ IN_VAIN = {
     "You are trader already",
     "You are admin already",
     "There is no schedule 1",
+    "No order is open.",
+    "No lock is there to lift",
+    "No limit of losses cuts or stops anything",
+    "The circuit breaker is not open",
     "none: nothing is scheduled",
     "You have no authenticator: your session needs no code",
     "with the account that the desk knows",
     "/buy needs the role trader",
     "ann is the only admin who can act",
     "stands in countersign.toml",
+    "Orders are filled on paper",
 }
 TIERS = {PRESSED: Tier.YELLOW, TYPED: Tier.RED}
 

@@ -540,7 +540,7 @@ async def test_an_order_is_shown_confirmed_by_its_author_filled_and_closed(scene
         shown = await scene.ask(scene.tom, "/positions")
         scene.press(scene.tom, shown, f"Close {BTC}")
         closing = await scene.told(shown.chat, "Proposal 2: Close ")
-        assert set(closing.buttons) == {"Confirm", "Reject"}
+        assert set(closing.buttons) == {"Confirm", "Cancel"}
         assert desk.desk.view().positions == (position,)
         scene.press(scene.tom, closing, "Confirm")
         await scene.shown(closing, "approved by tom")

@@ -24,7 +24,7 @@ from bot.update import Update, UpdateKind
 from engine.desk import Desk
 from engine.effect import Proposed
 from engine.errors import Refused
-from engine.event import (
+from engine.instruction import (
     AddSchedule,
     BeginEnrollment,
     ConfirmEnrollment,
@@ -40,6 +40,7 @@ from engine.store.memory import MemoryStore
 from engine.tunable import Tier
 from handlers import COMMANDS, cards
 from handlers.alerts import CONSOLE
+from handlers.exchange import ON_PAPER
 from tests.askers import OPERATING
 from tests.chat.both_scene import HandClock
 from tests.chat.desks import busy_market
@@ -49,6 +50,7 @@ from tests.handlers.desks import BOT
 from tests.servers.telegram_chat import Chat as ServerChat
 from tests.servers.telegram_chat import Message, without_none
 from tests.servers.telegram_chat import User as ServerUser
+from tests.switches import ScriptedSwitch
 
 Json = dict[str, Any]
 
@@ -85,6 +87,8 @@ ONLY_ADMIN = "admin is the only admin who can act: only the console locks them o
 PRIVATELY = "Say that to me in a private chat."
 ZOE = "zoe"
 TOO_FEW_DAYS = "days: 1 is not valid. Allowed: 3 to 3650: shortseller warms up on 601 bars of 5m."
+NO_LOCK = "No lock is there to lift. /locks lists them."
+NOTHING_TO_CLEAR = "No limit of losses cuts or stops anything. /risk shows how they stand."
 NO_BACKTEST = "There is no backtest 999. /backtest list shows them."
 NO_OTHER_BACKTEST = "There is no backtest 998. /backtest list shows them."
 
@@ -124,6 +128,7 @@ TABLE = {
     "report": Row(VIEWER, LOOKS, {"period": "daily"}),
     "trades": Row(VIEWER, LOOKS, {"limit": "5"}),
     "orders": Row(VIEWER, LOOKS, {"limit": "5"}),
+    "order": Row(VIEWER, LOOKS, {"order": "P00000001"}),
     "price": Row(VIEWER, LOOKS, {"symbol": "BTC"}),
     "chart": Row(VIEWER, LOOKS, {"symbol": "BTC", "timeframe": "5m"}),
     "symbols": Row(VIEWER, LOOKS),
@@ -181,7 +186,16 @@ TABLE = {
     "buy": Row(TRADER, YELLOW, {"symbol": "ETH", "amount": "100"}),
     "sell": Row(TRADER, YELLOW, {"symbol": "ETH", "amount": "100"}),
     "close": Row(TRADER, YELLOW, {"symbol": "BTC", "share": "half"}),
+    "stops": Row(TRADER, YELLOW, {"symbol": "BTC", "stop": "104000"}),
+    "be": Row(TRADER, ACTS, {"symbol": "ETH"}, ("No ETHUSDT is held. Held: BTCUSDT.",)),
+    "cancel": Row(TRADER, ACTS, {"order": "all"}, ("No order is open.",)),
+    "risk": Row(VIEWER, LOOKS, {"bot": BOT}),
+    "locks": Row(VIEWER, LOOKS),
+    "lift": Row(TRADER, YELLOW, {"symbol": "BTC"}, (NO_LOCK,)),
+    "breaker": Row(TRADER, YELLOW, {"action": "reset"}, ("The circuit breaker is not open.",)),
+    "cooldown": Row(ADMIN, RED, {"action": "clear"}, (NOTHING_TO_CLEAR,)),
     "halt": Row(TRADER, ACTS),
+    "kill": Row(TRADER, ACTS, {"scope": "stop"}),
     "approve": Row(
         TRADER,
         ACTS,
@@ -201,6 +215,13 @@ TABLE = {
     "resume": Row(ADMIN, RED),
     "role": Row(ADMIN, RED, {"person": ZOE, "role": "trader"}),
     "unenroll": Row(ADMIN, RED, {"person": ZOE}),
+    "reconcile": Row(VIEWER, LOOKS),
+    "sync status": Row(VIEWER, LOOKS),
+    "mode": Row(VIEWER, LOOKS),
+    "discard": Row(TRADER, YELLOW, {"symbol": "BTC"}, (ON_PAPER,)),
+    "accept": Row(TRADER, YELLOW, {"symbol": "BTC"}, (ON_PAPER,)),
+    "sync run": Row(TRADER, YELLOW, {"days": "7"}, (ON_PAPER,)),
+    "arm": Row(ADMIN, RED, errors=(ON_PAPER,)),
     "people": Row(ADMIN, LOOKS),
     "audit": Row(ADMIN, LOOKS),
     "audit export": Row(ADMIN, LOOKS),
@@ -498,6 +519,8 @@ class Trial:
             self.clock.leap(3_000)
         desk, row = self.hall.desk, TABLE[case.name]
         before, noted = desk.view(), max(self.store.audit, default=0)
+        assert isinstance(desk.switch, ScriptedSwitch)
+        pulled = len(desk.switch.pulled)
         made = max((each.proposal_id for each in before.proposals), default=0)
         update = await self.update(case)
         reply = await self.hall.say(update) if update else None
@@ -514,7 +537,7 @@ class Trial:
         assert found == []
         if reply.error:
             return row.does
-        if self._acted_since(noted):
+        if self._acted_since(noted) or len(desk.switch.pulled) > pulled:
             return ACTS
         assert desk.view() == before
         return LOOKS

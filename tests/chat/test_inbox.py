@@ -46,6 +46,7 @@ from tests.chat.posts import Post, offers_of
 from tests.clock import FakeClock
 from tests.fast_clock import FastClock
 from tests.handlers.desks import BOT, BTC, ETH, ScriptedMarket, build, course, quiet
+from tests.switches import ScriptedSwitch
 
 ANN, TOM, VERA = "7", "8", "9"
 GROUP = "-100"
@@ -192,6 +193,46 @@ async def test_an_update_that_can_not_be_kept_is_not_begun() -> None:
         await inbox.take([said])
         await town.settled()
         assert town.alerts == [200_000]
+
+
+async def test_an_emergency_acts_once_and_is_answered_before_it_is_kept() -> None:
+    town = Town()
+    async with town.process() as inbox:
+        receive, said = town.store.mail.receive, town.says("/kill flatten", TOM)
+
+        async def locked(updates: Sequence[Received]) -> set[str]:
+            if updates:
+                raise Unreachable("the database is locked")
+            return set()
+
+        town.store.mail.receive = locked
+        for _ in range(3):
+            await inbox.take([said])
+        assert isinstance(town.desk.switch, ScriptedSwitch)
+        assert [scope for scope, _ in town.desk.switch.pulled] == ["flatten"]
+        async with asyncio.timeout(20):
+            while not town.answers(TOM):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        await inbox.flush()
+        town.store.mail.receive = receive
+        await inbox.flush()
+        assert await town.store.mail.unanswered() == []
+        assert await receive([Received(said.key, 0, "{}")]) == set()
+    assert len(town.answers(TOM)) == 1
+
+
+async def test_an_emergency_does_not_wait_for_what_came_with_it() -> None:
+    town = Town()
+    async with town.process() as inbox:
+
+        async def locked(updates: Sequence[Received]) -> set[str]:
+            raise Unreachable("the database is locked")
+
+        town.store.mail.receive = locked
+        with pytest.raises(Unreachable):
+            await inbox.take([town.says("/status"), town.says("/kill stop")])
+        assert isinstance(town.desk.switch, ScriptedSwitch)
+        assert len(town.desk.switch.pulled) == 1
 
 
 async def test_what_is_not_let_in_is_not_kept() -> None:

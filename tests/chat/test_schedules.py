@@ -17,7 +17,8 @@ from bot.people import People
 from bot.schedule import PATIENCE_MS, Scheduler
 from engine.candle import HOUR_MS, MINUTE_MS, Candle
 from engine.desk import Desk
-from engine.event import AddSchedule, CandleClosed, PutChat
+from engine.event import CandleClosed
+from engine.instruction import AddSchedule, PutChat
 from engine.mail import Chat, ChatKind, Delivery, Priority
 from engine.people import Asker, Identity, Person, Role
 from engine.ports import Store

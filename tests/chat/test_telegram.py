@@ -72,8 +72,10 @@ async def test_positions_shows_what_is_held(scene: Scene) -> None:
     assert set(card.buttons) == {
         "Chart BTCUSDT",
         "Why BTCUSDT",
-        "Close half BTCUSDT",
         "Close BTCUSDT",
+        "Half BTCUSDT",
+        "Break-even BTCUSDT",
+        "Edit stop BTCUSDT",
     }
 
 

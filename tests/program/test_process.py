@@ -326,9 +326,6 @@ def test_a_file_named_killed_keeps_the_desk_from_trading(program: Program) -> No
     assert "KILLED" in halted["halted"]
     assert halted["trades"] == 0
 
-    (program.data / "KILLED").unlink()
-    assert "halted" not in program.say("/status")["/status"]["blocks"][0]["fields"]
-
 
 def test_doctor_reads_only_and_says_what_is_wrong(program: Program) -> None:
     program.settings["MARKET"] = "replay:nowhere"

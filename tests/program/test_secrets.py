@@ -21,7 +21,17 @@ TELEGRAM = "7104928374:AAHcanary0telegram-token_56789abcd"
 DISCORD = ".".join(["MTA0canary0discord0token", "GcanRy", "canary-discord-token_0123456789-abcdef"])
 KEY = "canary-secret-key-0123456789"
 PASSWORD = "canary/data base@password"
-SECRETS = (TELEGRAM, TELEGRAM.partition(":")[2], DISCORD, KEY, PASSWORD, quote(PASSWORD, safe=""))
+BYBIT = {
+    "BYBIT_API_KEY": "canaryDeskKey0123",
+    "BYBIT_API_SECRET": "canaryDeskSecret0123456789",
+    "SHORTSELLER_BYBIT_API_KEY": "canaryBotKey0123",
+    "SHORTSELLER_BYBIT_API_SECRET": "canaryBotSecret0123456789",
+}
+REDIS = "canary-redis-password"
+SECRETS = (
+    TELEGRAM, TELEGRAM.partition(":")[2], DISCORD, KEY, PASSWORD, quote(PASSWORD, safe=""), REDIS,
+    *BYBIT.values(),
+)  # fmt: skip
 
 # What people say: right, wrong, and what shows the desk's own troubles.
 LINES = (
@@ -37,7 +47,9 @@ def told(text: str) -> list[str]:
 
 @pytest.fixture
 async def chats(program: Program) -> AsyncIterator[Chats]:
-    program.settings |= {"LOG_LEVEL": "debug", "SECRET_KEY": KEY}
+    program.settings |= {"LOG_LEVEL": "debug", "SECRET_KEY": KEY, **BYBIT}
+    # Nothing answers there: what the desk says of that is looked at as well.
+    program.settings["REDIS_URL"] = f"redis://:{REDIS}@127.0.0.1:9/0"
     async with open_chats(program, telegram_token=TELEGRAM, discord_token=DISCORD) as found:
         yield found
 

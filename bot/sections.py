@@ -1,0 +1,182 @@
+"""The sections of countersign.toml: bots, people, and what else may be set that is no secret."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from bot.own_strategies import OwnStrategies
+from engine.bot import BOT_ID, BotPlan
+from engine.candle import timeframe_ms
+from engine.errors import BadInput
+from engine.exchange.paper_state import PaperSettings
+from engine.market.holdings import KEEP_DAYS_MAX
+from engine.people import ACCOUNT_MAX, DESK_NAMES, parse_scope
+from engine.strategies.kernel import Strategy
+
+TOML_NAME = "countersign.toml"
+# What only that file can hold.
+SECTIONS = ("bots", "people", "paper", "exchange", "risk", "caps", "approvals", "data")
+# How positions share what they may lose: each has its own, or all of an account together.
+Margin = Literal["isolated", "cross"]
+
+_PAPER = PaperSettings()
+
+
+def _own_of(info: ValidationInfo) -> OwnStrategies:
+    """The strategies of the desk whose settings are looked at."""
+    own: OwnStrategies = (info.context or {}).get("own", OwnStrategies())
+    return own
+
+
+class SettingsSection(BaseModel):
+    """A part of the settings: what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BotSettings(SettingsSection):
+    """One bot. `capital` is its own part of the money in USDT, `timeframe` such as `1h` (empty:
+    the strategy's own), `params` are values of its strategy's parameters, `margin` how its account
+    at the exchange is margined (None: as `[exchange]` says)."""
+
+    id: str
+    strategy: str
+    symbols: tuple[str, ...]
+    capital: Decimal = Field(default=Decimal(10_000), ge=1, le=Decimal(10) ** 12)
+    timeframe: str = ""
+    params: dict[str, str] = {}
+    margin: Margin | None = None
+
+    @field_validator("id")
+    @classmethod
+    def _short(cls, text: str) -> str:
+        if not BOT_ID.fullmatch(text):
+            raise ValueError("allowed: 1 to 20 of a-z, 0-9 and _")
+        return text
+
+    @field_validator("symbols", mode="before")
+    @classmethod
+    def _listed(cls, symbols: object) -> object:
+        names = symbols if isinstance(symbols, list | tuple) else ()
+        if not names or len(set(map(str, names))) < len(names):
+            raise ValueError('allowed: a list of different symbols, as in ["BTCUSDT", "ETHUSDT"]')
+        return symbols
+
+    @field_validator("strategy")
+    @classmethod
+    def _known(cls, name: str, info: ValidationInfo) -> str:
+        own = _own_of(info)
+        if name not in own.known:
+            left_out = "".join(f"; left out: {fault.rstrip('.')}" for fault in own.faults)
+            raise ValueError(f"allowed: {', '.join(own.known)}{left_out}")
+        return name
+
+    @field_validator("timeframe")
+    @classmethod
+    def _offered(cls, name: str, info: ValidationInfo) -> str:
+        strategy = _own_of(info).known.get(info.data.get("strategy", ""))
+        try:
+            if name and strategy:
+                strategy.at(timeframe_ms(name))
+        except BadInput as error:
+            raise ValueError(f"allowed: {error.allowed}") from None
+        return name
+
+    @field_validator("params", mode="before")
+    @classmethod
+    def _tunable(cls, params: object, info: ValidationInfo) -> dict[str, str]:
+        if not isinstance(params, Mapping):
+            raise ValueError("allowed: a table of parameters, as in params = {leverage = 3}")
+        words = {str(name): str(value) for name, value in params.items()}
+        strategy = _own_of(info).known.get(info.data.get("strategy", ""))
+        try:
+            if strategy:
+                strategy.parse(words)
+        except BadInput as error:
+            raise ValueError(f"in {TOML_NAME}, {error}".removesuffix(".")) from None
+        return words
+
+    def plan(self, strategies: Mapping[str, Strategy]) -> BotPlan:
+        """What makes this bot, out of the strategies there are."""
+        values = strategies[self.strategy].parse(self.params)
+        timeframe = timeframe_ms(self.timeframe) if self.timeframe else 0
+        named = tuple(values.items())
+        return BotPlan(self.strategy, self.symbols, self.capital, timeframe, named)
+
+
+class PersonSettings(SettingsSection):
+    """Somebody who may use the desk, by their numeric ids on the platforms."""
+
+    name: str = Field(min_length=1, max_length=40)
+    role: Literal["viewer", "trader", "admin"]
+    telegram: int | None = Field(default=None, ge=1, le=ACCOUNT_MAX)
+    discord: int | None = Field(default=None, ge=1, le=ACCOUNT_MAX)
+    scopes: tuple[str, ...] = ()
+
+    @field_validator("name")
+    @classmethod
+    def _nobody_else(cls, name: str) -> str:
+        if name.lower() in DESK_NAMES:
+            raise ValueError(f"allowed: another name; {', '.join(DESK_NAMES)} are not people's")
+        return name
+
+    @field_validator("scopes")
+    @classmethod
+    def _known(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            try:
+                parse_scope(word)
+            except BadInput as error:
+                raise ValueError(f"allowed: {error.allowed}; {word!r} is none of them") from None
+        return words
+
+
+class ApprovalSection(SettingsSection):
+    """What it takes to approve what can hurt the account.
+
+    `required` people other than the asker approve what is RED; 0 means one, who may be the asker.
+    `delay_s` passes before an approved RED takes effect that raises risk; by default a minute
+    where money is real.
+    """
+
+    required: int = Field(default=0, ge=0, le=5)
+    delay_s: int | None = Field(default=None, ge=0, le=3600)
+
+
+class PaperSection(SettingsSection):
+    """What may be set of the paper exchange's costs and frictions, and within which bounds."""
+
+    taker_fee: Decimal = Field(default=_PAPER.taker_fee, ge=0, lt=Decimal("0.1"))
+    maker_fee: Decimal = Field(default=_PAPER.maker_fee, ge=Decimal("-0.01"), lt=Decimal("0.1"))
+    slippage_max: float = Field(default=_PAPER.slippage_max, ge=0, lt=0.1)
+    impact: bool = _PAPER.impact
+    partial_fills: bool = _PAPER.partial_fills
+    latency_ms: int = Field(default=_PAPER.latency_ms, ge=0, le=60_000)
+    seed: int = _PAPER.seed
+
+
+class ExchangeSection(SettingsSection):
+    """The account at the exchange, where there is one.
+
+    `allow_withdraw_keys` takes API keys that may move money away, which a desk never needs.
+    """
+
+    margin: Margin = "isolated"
+    allow_withdraw_keys: bool = False
+
+
+class DataSection(SettingsSection):
+    """How many days of candles are kept of those that nobody asked to keep for longer."""
+
+    keep_days: int = Field(default=90, ge=1, le=KEEP_DAYS_MAX)
+
+
+DEFAULT_BOTS = (
+    BotSettings(
+        id="shortseller_001",
+        strategy="shortseller",
+        symbols=("BTCUSDT", "ETHUSDT", "SOLUSDT"),
+    ),
+)
