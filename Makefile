@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup setup-dev run test test-chat test-rest check lock clean
+.PHONY: setup setup-dev run test test-chat test-program test-rest check lock clean
 
 # What the program needs, from the lock; nothing is read from standard input.
 setup: $(VENV)/.installed
@@ -21,12 +21,16 @@ $(VENV)/.installed-dev: deploy/requirements-dev.txt pyproject.toml deploy/setup.
 run: setup
 	@$(BIN)/countersign console
 
-# Two processes side by side: chats mostly wait for local servers, the rest mostly computes.
+# Three processes side by side: chats wait for local servers, the program for processes of its own,
+# the rest mostly computes.
 test: check
-	@$(MAKE) --no-print-directory -j2 test-chat test-rest
+	@$(MAKE) --no-print-directory -j3 test-chat test-program test-rest
 
 test-chat: setup-dev
-	@$(BIN)/python -m pytest tests/chat tests/program
+	@$(BIN)/python -m pytest tests/chat
+
+test-program: setup-dev
+	@$(BIN)/python -m pytest tests/program
 
 test-rest: setup-dev
 	@$(BIN)/python -m pytest --ignore=tests/chat --ignore=tests/program
