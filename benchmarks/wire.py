@@ -23,39 +23,24 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
-from decimal import Decimal
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
 
+from benchmarks.wire_peers import BAR, KEYS, PEOPLE, SYMBOLS
 from bot.app import SOCKET_NAME, App, open_app
 from bot.clock import SystemClock
-from bot.door import Hello, connect, encode
-from bot.health import ANSWER_BYTES_MAX
 from bot.logs import log_to_terminal
 from bot.settings import load
-from engine.candle import MINUTE_MS, Candle
 from engine.errors import Broken
-from tests.servers.bybit import ApiKey, BybitServer, Call, Fault
 from tests.servers.bybit_clock import SteppedClock
 
 STRATEGIES = ("shortseller", "london", "rsi", "macd", "bollinger")
-SYMBOLS = tuple(f"S{number:02}USDT" for number in range(50))
 ROUNDS = 800
 # Rounds one after the other with people asking, then without.
 BLOCK = 40
-# Bars that the slowest strategy has to see first.
-HISTORY = 700
-BAR = 5 * MINUTE_MS
-# 2025-01-01 00:00 UTC.
-BEGIN = 1_735_689_600_000
-PRICE = 100.0
-CREATE = "/v5/order/create"
-LINES = ("/status", "/positions", "/why S00USDT", "/portfolio", "/orders", "/pnl")
-PEOPLE = 3
-THINKING_S = 0.1
 # What has not come about by then never will.
 DEADLINE_S = 60.0
 POLL_S = 0.002
@@ -96,13 +81,6 @@ RISK = "[risk]\nlosses = 0\nlosers = 0\nfailures = 0\n"
 
 def main() -> int:
     """Measure, print a table and the JSON line."""
-    match sys.argv[1:]:
-        case ["server"]:
-            asyncio.run(serve())
-            return 0
-        case ["people", path]:
-            asyncio.run(people(Path(path)))
-            return 0
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     options.add_argument("--rounds", type=int, default=ROUNDS)
     chosen = options.parse_args()
@@ -126,7 +104,6 @@ def main() -> int:
 
 def say(line: str) -> None:
     sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 def worst(times: list[float]) -> float:
@@ -142,59 +119,12 @@ def leave_wish(bot: int) -> float:
     return bot + 0.75
 
 
-def key_of(number: int) -> ApiKey:
-    money = Decimal(1_000_000)
-    name = f"{number:04}"
-    return ApiKey(f"key-{name}", f"secret-{name}", name, money, ips=("127.0.0.1",))
-
-
-# -- the exchange, in its own process ----------------------------------------------------
-
-
-async def serve() -> None:
-    """A local Bybit that closes candles when told to, and says when orders arrive."""
-    clock = SteppedClock(BEGIN, rate=1.0)
-    keys = [key_of(number) for number in range(len(STRATEGIES) + 1)]
-
-    def on_call(call: Call) -> Fault | None:
-        if call.path == CREATE:
-            tell(at=perf_counter())
-        return None
-
-    async with BybitServer(clock, SYMBOLS, accounts=keys).running() as server:
-        server.faults.private = on_call
-        for symbol in SYMBOLS:
-            server.load(symbol, map(flat, range(-HISTORY, 0)), BAR)
-        tell(rest=server.rest_base, ws=server.ws_base, now=clock.now(), at=perf_counter())
-        bar = 0
-        async for line in lines():
-            wishes = json.loads(line)
-            clock.step_to(BEGIN + (bar + 1) * BAR)
-            for symbol in SYMBOLS:
-                await server.feed(symbol, flat(bar, wishes.get(symbol, 0.0)), BAR)
-            tell(closed=perf_counter())
-            bar += 1
-
-
-def flat(bar: int, volume: float = 0.0) -> Candle:
-    return Candle(BEGIN + bar * BAR, PRICE, PRICE, PRICE, PRICE, volume)
-
-
-def tell(**what: object) -> None:
-    say(json.dumps(what))
-
-
-async def lines() -> AsyncIterator[bytes]:
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    while line := await reader.readline():
-        yield line
+# -- the exchange ------------------------------------------------------------------------
 
 
 @dataclass
 class Bybit:
-    """The exchange as the desk's process sees it; `told` is what it says, line by line."""
+    """The exchange as the desk's process sees it; `clock` shows its time."""
 
     process: asyncio.subprocess.Process
     rest: str
@@ -216,35 +146,12 @@ class Bybit:
         return float(found[name])
 
 
-# -- people, in their own process --------------------------------------------------------
-
-
-async def people(path: Path) -> None:
-    """Ask the desk one thing after the other, until killed."""
-    async with asyncio.TaskGroup() as group:
-        for first in range(PEOPLE):
-            group.create_task(person(path, first))
-
-
-async def person(path: Path, first: int) -> None:
-    """One connection, as a chat has; says so once it was answered everything."""
-    reader, writer = await connect(path, ANSWER_BYTES_MAX)
-    writer.write(encode({"hello": asdict(Hello(format="json"))}))
-    await reader.readline()
-    for number, line in enumerate(cycle(LINES[first:] + LINES[:first])):
-        writer.write(encode({"id": number, "line": line}))
-        await reader.readline()
-        if number == len(LINES):
-            tell(asking=perf_counter())
-        await CLOCK.sleep(THINKING_S)
-
-
 @asynccontextmanager
 async def process(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Another part of this script."""
+    """One of the other two processes."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     found = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.wire", *words),
+        *(sys.executable, "-m", "benchmarks.wire_peers", *words),
         env={**kept, "PYTHONPATH": str(Path(__file__).parents[1])},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -290,7 +197,7 @@ async def open_desk(folder: Path, bybit: Bybit) -> AsyncIterator[App]:
     for number, name in enumerate(STRATEGIES):
         wishes = {"enter": enter_wish(number), "leave": leave_wish(number)}
         (own / f"{name}.py").write_text(WIRED.format(name=name, **wishes))
-        key = key_of(number)
+        key = KEYS[number]
         keys |= {f"{name.upper()}_BYBIT_API_KEY": key.key}
         keys |= {f"{name.upper()}_BYBIT_API_SECRET": key.secret}
     bots = (BOT.format(name=name, symbols=json.dumps(SYMBOLS)) for name in STRATEGIES)
@@ -373,7 +280,7 @@ class Bare:
 
         # It would sign with the time of the system, which is not the exchange's here.
         _helpers.generate_timestamp = bybit.clock.now
-        key = key_of(len(STRATEGIES))
+        key = KEYS[-1]
         self._http = HTTP(api_key=key.key, api_secret=key.secret)
         self._http.endpoint = bybit.rest
         self._sides = cycle(("Buy", "Sell"))

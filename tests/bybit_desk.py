@@ -1,7 +1,8 @@
 """A desk at the local Bybit: the real runtime, database, adapter and pybit, on a market that waits.
 
     world = World(server, clock, {KEY: [trader("alpha", BTC, ETH)]}, "sqlite:///desk.db")
-    async with world.desk() as desk:                # started, connected, compared
+    async with world.desk() as desk:
+        await desk.up()                             # heard and compared
         await world.close({BTC: candle}, {BTC: BUY_NOW})
         await desk.settled()                        # all that the exchange did is booked
     assert await world.disagreements() == []
@@ -11,7 +12,7 @@ desks: each is a process that dies where one of its hooks raises Killed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -27,12 +28,12 @@ from engine.bybit.sign import login
 from engine.bybit.stream import Stream, StreamEvent
 from engine.candle import Candle
 from engine.core import Core
-from engine.event import CandleClosed, Journaled, MarketEvent, PriceTicked
+from engine.event import Journaled
 from engine.exchange.bybit import BybitExchange
 from engine.exchange.listening import TOPICS
 from engine.exchange.surveying import Times
 from engine.exchange.venue import Venue
-from engine.instrument import MAJORS, Instrument
+from engine.instrument import MAJORS
 from engine.ledger import Funding
 from engine.order import Fill
 from engine.ports import Clock, Commit, Store
@@ -41,16 +42,14 @@ from engine.store.sql import open_store
 from tests import bybit_proof
 from tests.askers import POLICY
 from tests.engine.conftest import BAR, puppet
+from tests.fed_market import FedMarket
 from tests.servers.bybit import ApiKey, BybitServer
-from tests.servers.bybit_prices import path
 
 MODE = "demo"
 AUDIT_KEY = b"the key of a desk at the local Bybit"
 # What has not come about by then never will, on however slow a machine.
 DEADLINE_S = 90.0
 POLL_S = 0.002
-# A candle that is handed out later than this after its close opens no position.
-LATE_MS = 60_000
 
 
 class Killed(Exception):
@@ -64,69 +63,6 @@ def account_of(bot_id: str) -> str:
 def trader(bot_id: str, *symbols: str, capital: str = "100000", **changes: object) -> Bot:
     """A bot that does what candles wish; `changes` are those of its puppet."""
     return Bot(bot_id, puppet(**changes), symbols, account_of(bot_id), Decimal(capital))
-
-
-class FedMarket:
-    """A market of candles that a test hands over; a desk that begins again gets what it missed."""
-
-    name = "bybit"
-    label = "candles that are fed"
-    speed = 1.0
-
-    def __init__(self, symbols: Iterable[str], interval: int, clock: Clock) -> None:
-        self.symbols = tuple(symbols)
-        self.interval = interval
-        self._clock = clock
-        self._all: list[CandleClosed] = []
-        self._waiting: list[MarketEvent] = []
-        self._offered = asyncio.Event()
-        self._idle = asyncio.Event()
-
-    @property
-    def caught_up(self) -> bool:
-        return not self._waiting
-
-    def instrument(self, symbol: str) -> Instrument:
-        return MAJORS[symbol]
-
-    def funding_rate(self, symbol: str, ts: int) -> Decimal:
-        return Decimal("0.0001")
-
-    def remarks(self) -> Sequence[str]:
-        return []
-
-    def health(self) -> None:
-        return None
-
-    def resume(self, cursors: Mapping[str, int]) -> None:
-        self._waiting = [e for e in self._all if e.candle.ts > cursors.get(e.symbol, -1)]
-
-    async def next(self, limit: int) -> Sequence[MarketEvent]:
-        while not self._waiting:
-            self._idle.set()
-            self._offered.clear()
-            await self._offered.wait()
-        batch, self._waiting = self._waiting[:limit], self._waiting[limit:]
-        return [self._aged(event) for event in batch]
-
-    def _aged(self, event: MarketEvent) -> MarketEvent:
-        if isinstance(event, PriceTicked) or self._clock.now() - event.closed_at < LATE_MS:
-            return event
-        return replace(event, late=True)
-
-    async def history(self, symbol: str, interval: int, until: int, limit: int) -> list[Candle]:
-        return []
-
-    def offer(self, events: Sequence[MarketEvent]) -> None:
-        """Have a desk take these next."""
-        self._all += [event for event in events if isinstance(event, CandleClosed)]
-        self._waiting += events
-        self._idle.clear()
-        self._offered.set()
-
-    async def taken(self) -> None:
-        """Return once all that was offered was taken and stored."""
-        await self._idle.wait()
 
 
 @dataclass
@@ -215,15 +151,12 @@ class World:
 
     def tell(self, candles: Mapping[str, Candle], wishes: Mapping[str, float]) -> None:
         """Hand candles that were played to the desk, with what its bots shall do."""
-        events: list[MarketEvent] = []
-        for symbol, candle in candles.items():
-            told = candle._replace(volume=wishes.get(symbol, 0.0))
-            events += _as_told(symbol, told, candle.ts + self.interval)
-        self.market.offer(events)
+        told = {s: each._replace(volume=wishes.get(s, 0.0)) for s, each in candles.items()}
+        self.market.offer(told)
 
     @asynccontextmanager
     async def desk(self, hooks: Hooks | None = None) -> AsyncIterator["Desk"]:
-        """A process on this world, up and compared; it ends with the context, if not before."""
+        """A process on this world; it ends with the context, if not before."""
         hooks = hooks or Hooks()
         store = await open_store(self.database)
         self.apis = [self._api(key) for key in self.shares]
@@ -367,7 +300,7 @@ class Desk:
         await self.taken()
         await self.until(self.agrees)
 
-    async def unasking(self) -> None:
+    async def still(self) -> None:
         """Return when no request is under way: the clock may jump, and no signature gets old."""
         await self.until(lambda: not any(api.busy for api in self._world.apis))
 
@@ -398,10 +331,3 @@ def _is_kill(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(map(_is_kill, error.exceptions))
     return isinstance(error, Killed)
-
-
-def _as_told(symbol: str, candle: Candle, closed_at: int) -> list[MarketEvent]:
-    """The prices of a candle as the server plays them, then the candle."""
-    _, *prices = path(candle)
-    ticks = [PriceTicked(symbol, price, closed_at) for price in prices]
-    return [*ticks, CandleClosed(symbol, candle, closed_at)]
