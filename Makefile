@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup setup-dev run test test-chat test-program test-rest check lock clean
+.PHONY: setup setup-dev run test test-alone test-chat test-program test-rest check lock clean
 
 # What the program needs, from the lock; nothing is read from standard input.
 setup: $(VENV)/.installed
@@ -21,16 +21,19 @@ $(VENV)/.installed-dev: deploy/requirements-dev.txt pyproject.toml deploy/setup.
 run: setup
 	@$(BIN)/countersign console
 
-# Three processes side by side: chats wait for local servers, the program for processes of its own,
-# the rest mostly computes.
-test: check
+# What is timed has the machine for itself; then three processes side by side: chats wait for local
+# servers, the program for processes of its own, the rest mostly computes.
+test: check test-alone
 	@$(MAKE) --no-print-directory -j3 test-chat test-program test-rest
+
+test-alone: check
+	@$(BIN)/python -m pytest -m alone tests/program
 
 test-chat: setup-dev
 	@$(BIN)/python -m pytest tests/chat
 
 test-program: setup-dev
-	@$(BIN)/python -m pytest tests/program
+	@$(BIN)/python -m pytest -m "not alone" tests/program
 
 test-rest: setup-dev
 	@$(BIN)/python -m pytest --ignore=tests/chat --ignore=tests/program

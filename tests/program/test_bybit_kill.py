@@ -18,7 +18,7 @@ from bot.clock import SystemClock
 from bot.health import ask
 from bot.reconcile_command import compare
 from engine.errors import Unreachable
-from engine.order import Order
+from engine.order import Order, OrderType
 from engine.store.sql import open_store
 from tests.bybit_desk import trader
 from tests.bybit_proof import disagreements
@@ -129,8 +129,15 @@ class Crowd:
             await ask(self.door, f"/approve {card[1]}")
 
 
-async def lived(program: Program, server: BybitServer, crowd: Crowd) -> None:
-    """A process that trades, and is killed at a moment of no importance."""
+def kinds(server: BybitServer) -> set[str]:
+    """The kinds of orders of ours that arrived: at the market, at a limit, at a trigger."""
+    ours = [each for each in server.account().orders.values() if each.link_id]
+    return {"Stop" if each.trigger else each.kind for each in ours}
+
+
+async def lived(program: Program, server: BybitServer, crowd: Crowd, last: bool) -> None:
+    """A process that trades, and is killed at a moment of no importance; the last one not before
+    orders of every kind have arrived."""
     left, due = crowd.rng.randint(*ORDERS), asyncio.Event()
 
     def count(call: Call) -> Fault | None:
@@ -144,6 +151,8 @@ async def lived(program: Program, server: BybitServer, crowd: Crowd) -> None:
         server.faults.private = count
         trading = asyncio.create_task(crowd.trade())
         await until(due.is_set, desk)
+        if last:
+            await until(lambda: kinds(server) >= {*OrderType}, desk)
         await asyncio.sleep(crowd.rng.uniform(0, MOMENT_S))
         desk.process.kill()
         trading.cancel()
@@ -165,8 +174,8 @@ async def test_a_desk_that_is_killed_while_it_trades_loses_and_doubles_nothing(
         "BYBIT_WS_BASE": server.ws_base,
     }
     crowd = Crowd(server, program.data / "desk.sock", Random(SEED))
-    for _ in range(KILLS):
-        await lived(program, server, crowd)
+    for life in range(1, KILLS + 1):
+        await lived(program, server, crowd, last=life == KILLS)
         # Nobody looks after what is held now, but the exchange.
         crowd.move(BTC, 0.02)
         server.settle_funding(BTC)
@@ -185,5 +194,4 @@ async def test_a_desk_that_is_killed_while_it_trades_loses_and_doubles_nothing(
         await store.close()
     assert "halted" not in desk.said
     assert len(server.account().fills) > 6
-    # Which of them came to be sent before a kill is a matter of moments.
-    assert len({each.order_type for each in orders}) > 1
+    assert {each.order_type for each in orders} == set(OrderType)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 from random import Random
+from time import monotonic
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.servers.discord_world import Message as Card
 from tests.servers.telegram_chat import Message
 
 # What the product promises of its first start, and of its memory.
+FIRST_ANSWER_S = 10.0
 FIRST_ANSWER_CPU_S = 8.0
 RSS_MB_MAX = 300.0
 
@@ -126,17 +128,20 @@ async def test_the_desk_is_used_from_both_platforms_at_once(chats: Chats) -> Non
     assert await desk.stop() == 0
 
 
+@pytest.mark.alone
 async def test_it_answers_soon_is_light_and_ends_when_told(chats: Chats) -> None:
+    began = monotonic()
     desk = await chats.start()
     await chats.until_connected(desk)
     await asyncio.gather(chats.ask_telegram("/status"), chats.ask_discord("status"))
-    first_answer_s = desk.cpu_s
+    first_answer_s, computed_s = monotonic() - began, desk.cpu_s
     await until_history_is_over(desk)
 
     rss_mb = desk.rss_mb
     code = await desk.stop()
 
-    assert first_answer_s < FIRST_ANSWER_CPU_S
+    assert first_answer_s < FIRST_ANSWER_S
+    assert computed_s < FIRST_ANSWER_CPU_S
     assert rss_mb < RSS_MB_MAX
     assert code == 0
     last = chats.telegram.from_bot(chats.chat)[-1], chats.discord.messages(chats.dm)[-1]
