@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -54,7 +55,7 @@ async def seqs_of(mail: Mail) -> set[int]:
     return {row.seq for chat in chats for row in await mail.waiting(*chat, 1_000)}
 
 
-async def bodies(mail: Mail, chat: tuple[str, str] = ANN, limit: int = 1_000) -> list[str]:
+async def bodies(mail: Mail, chat: tuple[str, str] = ANN, limit: int = 10_000) -> list[str]:
     return [row.delivery.body for row in await mail.waiting(*chat, limit)]
 
 
@@ -425,28 +426,38 @@ async def test_a_process_whose_epoch_is_over_writes_nothing_and_still_reads(
 
 
 async def test_an_epoch_can_not_end_between_its_check_and_the_commit(opened: Opened) -> None:
+    """Two processes: in turn one takes the epoch while the other stores letters."""
     if opened.open is None:
         pytest.skip("memory has one process")
-    old, new = opened.store, await opened.open()
+    stores = [opened.store, await opened.open()]
+    known: list[str] = []
     try:
-        await old.take_epoch("old")
-        known: list[int] = []
-
-        async def writing() -> None:
-            for n in range(200):
-                await old.mail.route([], [letter(f"{n}")], TS)
-                known.append(n)
-
-        task = asyncio.create_task(writing())
-        while len(known) < 5:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        await new.take_epoch("new")
-        seen = await bodies(new.mail)
-        with pytest.raises(LostLock):
-            await task
-        assert await bodies(new.mail) == seen == [f"{n}" for n in known]
+        for turn in range(20):
+            old, new = stores[turn % 2], stores[1 - turn % 2]
+            await old.take_epoch("old")
+            writing = asyncio.create_task(write_until_lost(old.mail, f"{turn}", known))
+            for _ in range(turn):
+                await asyncio.sleep(0)
+            await new.take_epoch("new")
+            seen = await bodies(new.mail)
+            await writing
+            assert await bodies(new.mail) == seen == known
+            with pytest.raises(LostLock):
+                await old.mail.route([], [letter("late")], TS)
     finally:
-        await new.close()
+        await stores[1].close()
+
+
+async def write_until_lost(mail: Mail, name: str, known: list[str]) -> None:
+    """Store some letters, fewer where the epoch ends before; `known` are those that are stored.
+
+    Many at a time, so that the epoch mostly ends in the midst of a transaction, if it can.
+    """
+    with suppress(LostLock):
+        for n in range(3):
+            names = [f"{name}.{n}.{place}" for place in range(200)]
+            await mail.route([], [letter(each) for each in names], TS)
+            known.extend(names)
 
 
 async def test_of_two_at_once_one_gets_each_key_and_each_button(opened: Opened) -> None:

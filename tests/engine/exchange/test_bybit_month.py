@@ -37,6 +37,8 @@ MONEY = Decimal(1_000_000)
 # Two bots share an account, the third has its own.
 SHARED = ApiKey("key-1", "secret-1", "1001", MONEY)
 OWN = ApiKey("key-2", "secret-2", "1002", MONEY)
+# Hardly a price gets as far as stop or target in these hours: age closes it, or who leaves before.
+PATIENT = Exits(0.08, 0.08, 0, 0, 8 * HOUR_MS, 0)
 FIXED = Exits(0.008, 0.012, 0, 0, 8 * HOUR_MS, 0, break_even=0.004, break_even_buffer=0.0012)
 TRAILED = Exits(0.01, 0, 0.006, 0.004, 12 * HOUR_MS, 0)
 # What a bot may wish.
@@ -95,7 +97,7 @@ async def world(steps: list[Moment], spec: Path | None, tmp_path: Path) -> Async
     clock = SteppedClock(steps[0][BTC].ts, RATE)
     shares = {
         SHARED: [
-            trader("alpha", BTC, exits=FIXED, timeframe=INTERVAL),
+            trader("alpha", BTC, exits=PATIENT, timeframe=INTERVAL),
             trader("beta", ETH, exits=FIXED, timeframe=INTERVAL),
         ],
         OWN: [trader("gamma", SOL, exits=TRAILED, timeframe=INTERVAL)],
