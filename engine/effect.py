@@ -7,6 +7,7 @@ from enum import StrEnum
 from engine.alert import Alert
 from engine.audit import Act, AuditAnchor
 from engine.bot import BotRow
+from engine.instruction import Instruction
 from engine.instrument import Instrument
 from engine.ledger import EquityPoint, Funding
 from engine.mail import Address, Chat
@@ -16,6 +17,7 @@ from engine.position import Position, Trade
 from engine.proposal import Proposal, Vote
 from engine.schedule import Schedule
 from engine.signal import Decision
+from engine.tuning import Evidence, ParameterChange, ParameterValue, Snapshot, TuningStudy
 
 Fact = (
     Order
@@ -35,6 +37,10 @@ Fact = (
     | Proposal
     | Vote
     | AuditAnchor
+    | ParameterChange
+    | ParameterValue
+    | Snapshot
+    | TuningStudy
 )
 
 
@@ -131,12 +137,20 @@ class CloseAccount:
 @dataclass(frozen=True, slots=True)
 class RecallCandles:
     """Look up the last `count` candles of the market's own interval that closed by `until` (ms),
-    for a bot that has to warm up."""
+    for a bot that has to warm up. The answer carries the number `recall`."""
 
     bot_id: str
     symbol: str
     until: int
     count: int
+    recall: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Instruct:
+    """Give the desk itself an instruction, which takes the way of everybody's."""
+
+    instruction: Instruction
 
 
 class NoticeKind(StrEnum):
@@ -165,6 +179,8 @@ class NoticeKind(StrEnum):
     KILL = "kill"
     RISK = "risk"
     ORDER_UNKNOWN = "order_unknown"
+    TUNED = "tuned"
+    TUNING = "tuning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +207,8 @@ class Notice:
     address: Address | None = None
     proposal: Proposal | None = None
     actor: str | None = None
+    change: ParameterChange | None = None
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +266,7 @@ Outgoing = (
     | OpenAccount
     | CloseAccount
     | RecallCandles
+    | Instruct
 )
 # What an exchange is told to do.
 ToExchange = Submit | Cancel | Resume | Protect | WithdrawThere | ReadHistory

@@ -35,6 +35,10 @@ class BadInput(Refused):
         self.value = value
         self.allowed = allowed
 
+    def __reduce__(self) -> tuple[type["BadInput"], tuple[str, object, str]]:
+        """From the process that raised it to the one that tells the person."""
+        return type(self), (self.field, self.value, self.allowed)
+
 
 class BadSettings(Refused):
     """A setting, data file or database the program can't start with."""

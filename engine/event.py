@@ -44,13 +44,15 @@ class PriceTicked:
 class CandlesRecalled:
     """Candles of before, for a bot that has seen none of them: it warms up on them.
 
-    They come oldest first, in several parts; `complete` is the last. Kept out of the journal.
+    They come oldest first, in several parts; `complete` is the last. `recall` is the number of the
+    asking that they answer. Kept out of the journal.
     """
 
     bot_id: str
     symbol: str
     candles: Sequence[CandleClosed]
     complete: bool
+    recall: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from engine.order import OrderType, Side
 from engine.people import Human, Role
 from engine.proposal import Way
 from engine.signal import Sides
+from engine.tuning import Band, Comparison, Evidence, Source, TuningStudy
 
 # A code or one-time word that somebody typed: it is checked, and kept nowhere.
 Secret = Annotated[str, Field(exclude=True)]
@@ -260,6 +261,81 @@ class SetSides:
 
 
 @dataclass(frozen=True, slots=True)
+class SetParameters:
+    """Give parameters other values: of a bot, or of the desk itself (`bot_id` empty).
+
+    `reason` is a sentence. `evidence` is a study's; `expected` is what live results are held
+    against where there is none.
+    """
+
+    bot_id: str
+    values: tuple[tuple[str, float], ...]
+    reason: str = ""
+    source: Source = Source.PERSON
+    evidence: Evidence | None = None
+    expected: Band | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoChange:
+    """Take one change of a bot's parameters (of the desk's own: `bot_id` empty) back."""
+
+    change_id: int
+    bot_id: str
+    reason: str = ""
+    source: Source = Source.PERSON
+
+
+@dataclass(frozen=True, slots=True)
+class RollBack:
+    """Give all parameters the values that a snapshot holds."""
+
+    snapshot_id: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """Keep all parameters as they are under a name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopTuning:
+    """No change of parameters by the tuner, rules or the model, until somebody lets them again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetTune:
+    """Let the tuner, rules and the model change and propose parameters again."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoteStudy:
+    """A study came to its end: it is stored, and people are told where nothing is proposed, unless
+    the desk itself had asked for it."""
+
+    study: TuningStudy
+
+
+@dataclass(frozen=True, slots=True)
+class NoteRound:
+    """The desk has looked at its bots by itself and proposes nothing: what people are told."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteComparison:
+    """Live trades were held against the exact backtest; a real divergence stops tuning."""
+
+    comparison: Comparison
+
+
+@dataclass(frozen=True, slots=True)
 class SetRole:
     """Give somebody a role, within scopes (words separated by spaces; empty: everywhere).
 
@@ -372,6 +448,15 @@ Instruction = (
     | TurnOff
     | TurnOn
     | SetSides
+    | SetParameters
+    | UndoChange
+    | RollBack
+    | TakeSnapshot
+    | StopTuning
+    | LetTune
+    | NoteStudy
+    | NoteRound
+    | NoteComparison
     | SetRole
     | MakeLinkCode
     | UseLinkCode

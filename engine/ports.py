@@ -13,7 +13,6 @@ from engine.event import CandleClosed, Journaled, MarketEvent, PriceTicked
 from engine.instrument import Instrument
 from engine.mail import Address, DeadLetter, Delivery, Offer, Posted, Received, WaitingDelivery
 from engine.order import Order
-from engine.proposal import Proposal
 
 F = TypeVar("F", bound=Fact)
 
@@ -207,13 +206,16 @@ class Store(Protocol):
         account: str | None = None,
         bot_id: str | None = None,
         symbol: str | None = None,
+        books: str | None = None,
         since: int | None = None,
         limit: int | None = None,
     ) -> list[F]:
         """Facts of one kind, oldest first: the last `limit` that match, from `since` (ms) on."""
         ...
 
-    async def proposal(self, proposal_id: int) -> Proposal | None: ...
+    async def one(self, kind: type[F], *key: str | int) -> F | None:
+        """The fact of a kind with this key: a change, snapshot or study by its books and number."""
+        ...
 
     async def undelivered(self, limit: int) -> list[OutboxRow]:
         """Notices not yet marked delivered, oldest first."""

@@ -17,6 +17,8 @@ WEEK_MS = 7 * DAY_MS
 MONDAY_MS = 4 * DAY_MS
 # No month is longer, and with so many days more every moment is in the next one.
 MONTH_AND_MORE_MS = 32 * DAY_MS
+# Trades that tell how things go lately.
+LAST_TRADES = 10
 MOMENT = "%Y-%m-%d %H:%M UTC"
 
 
@@ -96,7 +98,8 @@ class Result:
 class Tally:
     """What an account's limits remember.
 
-    `today` is the window of the hard cap, which nobody clears. `streak` counts losses in a row,
+    `today` is the window of the hard cap, which nobody clears. `wins` counts all trades that
+    gained, `last` are the results of the last LAST_TRADES. `streak` counts losses in a row,
     `rests_until` is the end of the rest after too many; `closed_at` is the exit of the last trade
     that counted. `stop_outs` are the times of exits by a stop that lost, `results` the last trades
     by symbol. `failures` are those of the exchange, `shut_until` is until when they shut entries.
@@ -112,6 +115,8 @@ class Tally:
     results: dict[str, tuple[Result, ...]] = field(default_factory=dict)
     failures: tuple[int, ...] = ()
     shut_until: int = 0
+    wins: int = 0
+    last: tuple[Result, ...] = ()
 
     def lock(self, symbol: str, ts: int) -> Lock | None:
         """The lock that keeps a symbol shut the longest; None where none does."""

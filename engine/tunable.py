@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -12,6 +12,14 @@ DURATION_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 # A multiple of the step may miss it by this share of a step: 0.1 + 0.2 is 0.3 here.
 STEP_SLACK = 1e-6
+# No step is finer than this many decimals.
+DECIMALS = 9
+# How long a value stands before it is changed again, where a parameter says nothing else.
+COOLDOWN_MS = 6 * DURATION_MS["h"]
+# The same of a switch or choice.
+SWITCH_COOLDOWN_MS = DURATION_MS["h"]
+# How far it may come within a day, as a share of its range, where it says nothing else.
+DAILY_SHARE = 0.25
 
 
 class Tier(StrEnum):
@@ -40,7 +48,12 @@ class Unit(StrEnum):
 class Parameter:
     """One tunable number: its value when nobody says otherwise, its bounds and its tier.
 
-    Values are multiples of `step` above `low`; with `choices` the value is the index in them.
+    Values are multiples of `step` above `low`; with `choices` the value is the index in them. Once
+    changed it rests for `cooldown_ms` of market time; within any 24 hours its values lie no further
+    apart than `daily` (None: a quarter of the range, at least a step; choices go anywhere).
+    `riskier` is the direction in which it risks more: 1 up, -1 down, 0 neither; where `off_at_zero`
+    the value 0 switches a protection off, which risks most; where `other_at_zero` it has another
+    rule decide, and nobody knows which of them risks more.
     """
 
     name: str
@@ -52,6 +65,36 @@ class Parameter:
     tier: Tier
     words: str
     choices: tuple[str, ...] = ()
+    cooldown_ms: int = COOLDOWN_MS
+    daily: float | None = None
+    riskier: int = 0
+    off_at_zero: bool = False
+    other_at_zero: bool = False
+
+    @property
+    def reach(self) -> float:
+        """How far apart its values within any 24 hours may lie."""
+        if self.choices:
+            return self.high - self.low
+        if self.daily is not None:
+            return self.daily
+        steps = math.floor((self.high - self.low) * DAILY_SHARE / self.step + STEP_SLACK)
+        return max(steps, 1) * self.step
+
+    def loosens(self, before: float, after: float) -> bool:
+        """Whether a change of its value surely risks more."""
+        if self.other_at_zero and 0.0 in (before, after):
+            return False
+        if self.off_at_zero and 0.0 in (before, after):
+            return after == 0.0 != before
+        return (after - before) * self.riskier > 0.0
+
+    def stepped(self, value: float, steps: int) -> float:
+        """The value so many steps up (down where negative), within the bounds and on its step."""
+        at = round((value - self.low) / self.step) + steps
+        top = math.floor((self.high - self.low) / self.step + STEP_SLACK)
+        # Without the binary tail of its steps, which may lie beyond the bound.
+        return round(self.low + min(max(at, 0), top) * self.step, DECIMALS)
 
     @property
     def allowed(self) -> str:
@@ -72,13 +115,15 @@ class Parameter:
         return f"{value:.10g}"
 
     def check(self, value: float) -> float:
-        """The value on its step; raises BadInput naming what is allowed."""
-        if not (math.isfinite(value) and self.low <= value <= self.high):
+        """The value on its step, without the binary noise of whoever computed it; raises BadInput
+        naming what is allowed."""
+        slack = STEP_SLACK * self.step
+        if not (math.isfinite(value) and self.low - slack <= value <= self.high + slack):
             raise BadInput(self.name, value, self.allowed)
-        steps = (value - self.low) / self.step
-        if abs(steps - round(steps)) > STEP_SLACK:
+        kept = float(self.stepped(value, 0))
+        if abs(value - kept) > slack:
             raise BadInput(self.name, value, self.allowed)
-        return value
+        return kept
 
     def parse(self, text: str) -> float:
         """A value as people write it; raises BadInput naming what is allowed."""
@@ -107,6 +152,21 @@ def duration_words(ms: float) -> str:
     """A length in ms by the greatest unit that leaves nothing over: `90m`, `2d`."""
     letter = next((each for each in "dhm" if ms and ms % DURATION_MS[each] == 0), "s")
     return f"{ms / DURATION_MS[letter]:.10g}{letter}"
+
+
+def strictest(tiers: Iterable[Tier]) -> Tier:
+    """The one that takes the most; GREEN of none."""
+    return max(tiers, key=list(Tier).index, default=Tier.GREEN)
+
+
+def check_order(
+    pairs: Iterable[tuple[str, str]], values: Mapping[str, float], changed: Collection[str]
+) -> None:
+    """Raise BadInput where a changed value is not below another that it has to stay below, or not
+    above another that has to stay below it."""
+    for lower, upper in pairs:
+        if values[lower] >= values[upper] and (lower in changed or upper in changed):
+            raise BadInput(lower, f"{values[lower]:g}", f"less than {upper}, {values[upper]:g}")
 
 
 def by_name(parameters: Iterable[Parameter]) -> dict[str, Parameter]:

@@ -119,6 +119,13 @@ def drawn(returns: Sequence[float], length: float, chance: Random) -> list[float
     return path[:n]
 
 
+def futures(returns: Sequence[float], *, steps: int, runs: int, seed: int) -> list[list[float]]:
+    """What so many draws add up to, step by step: the bootstrap of Efron (1979), any return as
+    likely at each step."""
+    chance = Random(seed)
+    return [list(accumulate(chance.choices(returns, k=steps))) for _ in range(runs)]
+
+
 def _geometric(mean: float, chance: Random) -> int:
     """A whole number of at least 1, with that mean."""
     if mean <= 1.0:

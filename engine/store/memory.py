@@ -11,10 +11,10 @@ from engine.effect import Fact, Notice
 from engine.errors import Broken
 from engine.mail import Address, DeadLetter, Delivery, Offer, Posted, Received, WaitingDelivery
 from engine.ports import Commit, F, JournalRow, OutboxRow, StateRow
-from engine.proposal import Proposal
 from engine.store.audit import not_cut
 from engine.store.sql import repeats
 from engine.store.tables import fact_table, notices
+from engine.tuning import ParameterValue
 
 
 class MemoryStore:
@@ -66,11 +66,12 @@ class MemoryStore:
         account: str | None = None,
         bot_id: str | None = None,
         symbol: str | None = None,
+        books: str | None = None,
         since: int | None = None,
         limit: int | None = None,
     ) -> list[F]:
         facts = fact_table(kind)
-        filters = facts.matching(since, account=account, bot_id=bot_id, symbol=symbol)
+        filters = facts.matching(since, account=account, bot_id=bot_id, symbol=symbol, books=books)
         known = cast(Iterable[F], self._facts.get(cast(type[Fact], kind), {}).values())
         found = [
             fact
@@ -81,9 +82,9 @@ class MemoryStore:
         found.sort(key=attrgetter(*facts.order))
         return found if limit is None else found[max(0, len(found) - limit) :]
 
-    async def proposal(self, proposal_id: int) -> Proposal | None:
-        known = self._facts.get(Proposal, {})
-        return cast(Proposal | None, known.get((proposal_id,)))
+    async def one(self, kind: type[F], *key: str | int) -> F | None:
+        known = self._facts.get(cast(type[Fact], kind), {})
+        return cast(F | None, known.get(key))
 
     async def undelivered(self, limit: int) -> list[OutboxRow]:
         return list(self._outbox.values())[:limit]
@@ -307,3 +308,7 @@ def _check(facts: Iterable[Fact]) -> None:
         for name in fact_table(type(fact)).required:
             if getattr(fact, name) is None:
                 raise Broken(f"{name} of {fact!r} is missing")
+        if isinstance(fact, ParameterValue) and not (
+            fact.is_base or fact.low <= fact.value <= fact.high
+        ):
+            raise Broken(f"the value of {fact!r} is out of its bounds")

@@ -20,7 +20,6 @@ from engine.audit import AuditCut, AuditFound, AuditHead, AuditRow
 from engine.effect import Fact, Notice
 from engine.errors import Broken, LostLock
 from engine.ports import Commit, F, OutboxRow, StateRow
-from engine.proposal import Proposal
 from engine.store import audit, tables
 from engine.store.database import BUSY_TIMEOUT_S, Database, open_database
 from engine.store.mail import DELIVERY_FIELDS, MARK_ANSWERED, SqlMail
@@ -81,21 +80,26 @@ class SqlStore:
         account: str | None = None,
         bot_id: str | None = None,
         symbol: str | None = None,
+        books: str | None = None,
         since: int | None = None,
         limit: int | None = None,
     ) -> list[F]:
         facts = fact_table(kind)
-        filters = facts.matching(since, account=account, bot_id=bot_id, symbol=symbol)
-        query = _newest_first(facts, filters, since, limit)
+        filters = facts.matching(since, account=account, bot_id=bot_id, symbol=symbol, books=books)
+        return (await self._facts(kind, _newest_first(facts, filters, since, limit)))[::-1]
+
+    async def one(self, kind: type[F], *key: str | int) -> F | None:
+        facts = fact_table(kind)
+        columns = (facts.table.columns[name] for name in facts.key)
+        wanted = (column == value for column, value in zip(columns, key, strict=True))
+        found = await self._facts(kind, select(facts.table).where(*wanted))
+        return found[0] if found else None
+
+    async def _facts(self, kind: type[F], query: Select[Any]) -> list[F]:
         rows = await self._database.read(partial(_rows, query=query))
         # Columns stand in the order of the fields, which a test keeps true.
         fact = cast(Callable[..., F], kind)
-        return [fact(*row) for row in reversed(rows)]
-
-    async def proposal(self, proposal_id: int) -> Proposal | None:
-        query = select(tables.proposals).where(tables.proposals.c.proposal_id == proposal_id)
-        rows = await self._database.read(partial(_rows, query=query))
-        return Proposal(*rows[0]) if rows else None
+        return [fact(*row) for row in rows]
 
     async def undelivered(self, limit: int) -> list[OutboxRow]:
         rows = await self._database.read(partial(_rows, query=_UNDELIVERED.limit(limit)))

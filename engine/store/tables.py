@@ -6,10 +6,11 @@ from enum import IntEnum, StrEnum
 from functools import cache, cached_property
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Dialect,
     Double,
@@ -39,6 +40,20 @@ from engine.proposal import Proposal, ProposalKind, ProposalState, Vote
 from engine.schedule import Schedule
 from engine.signal import Action, Decision
 from engine.tunable import Tier
+from engine.tuning import (
+    Band,
+    ChangeKind,
+    Evidence,
+    Fate,
+    Moved,
+    ParameterChange,
+    ParameterValue,
+    Snapshot,
+    Source,
+    Stand,
+    StudyStage,
+    TuningStudy,
+)
 
 
 class DecimalText(TypeDecorator[Decimal]):
@@ -108,6 +123,32 @@ class NameText(TypeDecorator[IntEnum]):
             raise Broken(
                 f"{value!r} is not a {self.enum.__name__}; was it written by a newer version?"
             ) from None
+
+
+class JsonText(TypeDecorator[Any]):
+    """A value of parts that nobody asks for one by one, stored as JSON."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: Any) -> None:
+        super().__init__()
+        self.kind = kind
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[Any]:
+        return TypeAdapter(self.kind)
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else self._adapter.dump_json(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        try:
+            return self._adapter.validate_json(value)
+        except ValidationError as error:
+            raise Broken(f"{value[:80]!r} is not what is kept as {self.kind}") from error
 
 
 # An id or a name, sorted by its characters alone, as Python and SQLite do.
@@ -514,6 +555,90 @@ alerts = Table(
     _column("removed", Boolean),
 )
 
+# A row is replaced while a change is watched: what became of it.
+parameter_changes = Table(
+    "parameter_changes",
+    metadata,
+    _column("change_id", BigInteger),
+    _column("books", Word),
+    _column("kind", EnumText(ChangeKind)),
+    _column("tier", EnumText(Tier)),
+    _column("source", EnumText(Source)),
+    _column("author", Text),
+    _column("reason", Text),
+    _column("moved", JsonText(tuple[Moved, ...])),
+    _column("made_at", BigInteger),
+    _column("told_at", BigInteger),
+    _column("snapshot_id", BigInteger),
+    _column("proposal_id", BigInteger),
+    _column("undoes", BigInteger),
+    _column("study", BigInteger),
+    _column("fate", EnumText(Fate)),
+    _column("trades", Integer),
+    _column("net", DecimalText),
+    _column("drawdown", Double),
+    _column("ended_at", BigInteger),
+    _optional("expected", JsonText(Band)),
+    PrimaryKeyConstraint("books", "change_id"),
+    Index("ix_parameter_changes_made_at", "books", "made_at"),
+)
+
+# A trigger made by the migration forbids to change a row. A bot that was removed and added again
+# begins with the first version again, by another change.
+parameters = Table(
+    "parameters",
+    metadata,
+    _column("books", Word),
+    _column("scope", Word),
+    _column("name", Word),
+    _column("version", Integer),
+    _column("value", Double),
+    _column("before", Double),
+    _column("low", Double),
+    _column("high", Double),
+    _column("is_base", Boolean),
+    _column("change_id", BigInteger),
+    _column("author", Text),
+    _column("reason", Text),
+    _column("made_at", BigInteger),
+    _column("told_at", BigInteger),
+    PrimaryKeyConstraint("books", "scope", "name", "version", "change_id"),
+    CheckConstraint("is_base OR (value >= low AND value <= high)", name="within_bounds"),
+)
+
+parameter_snapshots = Table(
+    "parameter_snapshots",
+    metadata,
+    _column("snapshot_id", BigInteger),
+    _column("books", Word),
+    _column("name", Text),
+    _column("taken_at", BigInteger),
+    _column("values", JsonText(dict[str, dict[str, float]])),
+    _column("set_", JsonText(dict[str, list[str]])),
+    _column("figures", JsonText(dict[str, Stand])),
+    PrimaryKeyConstraint("books", "snapshot_id"),
+)
+
+studies = Table(
+    "studies",
+    metadata,
+    _column("number", BigInteger),
+    _column("books", Word),
+    _column("bot_id", Word),
+    _column("asked_by", Text),
+    _column("asker", Text),
+    _column("surface", Word),
+    _column("asked_at", BigInteger),
+    _column("stage", EnumText(StudyStage)),
+    _column("done", Integer),
+    _column("trials", Integer),
+    _column("verdict", Text),
+    _column("values", JsonText(tuple[tuple[str, float], ...])),
+    _optional("evidence", JsonText(Evidence)),
+    _column("ended_at", BigInteger),
+    PrimaryKeyConstraint("books", "number"),
+)
+
 inbox = Table(
     "inbox",
     metadata,
@@ -622,6 +747,10 @@ FACTS: dict[type[Fact], FactTable] = {
     Proposal: FactTable(proposals, "created_at", replaced=True),
     Vote: FactTable(decisions, "ts", replaced=False),
     AuditAnchor: FactTable(audit_anchors, "ts", replaced=False),
+    ParameterChange: FactTable(parameter_changes, "made_at", replaced=True),
+    ParameterValue: FactTable(parameters, "made_at", replaced=False),
+    Snapshot: FactTable(parameter_snapshots, "taken_at", replaced=False),
+    TuningStudy: FactTable(studies, "asked_at", replaced=True),
 }
 
 

@@ -24,7 +24,7 @@ from engine.strategies.kernel import (
     Strategy,
     Window,
 )
-from engine.tunable import Parameter, Tier, Unit
+from engine.tunable import SWITCH_COOLDOWN_MS, Parameter, Tier, Unit
 
 
 class Params(NamedTuple):
@@ -48,11 +48,13 @@ class State(NamedTuple):
 
 PARAMETERS = (
     Parameter("length", 14, 2, 100, 1, Unit.BARS, Tier.YELLOW, "length of the ADX"),
-    Parameter("strong", 25, 20, 50, 1, Unit.LEVEL, Tier.GREEN, "ADX over it: a strong trend"),
+    Parameter(
+        "strong", 25, 20, 50, 1, Unit.LEVEL, Tier.GREEN, "ADX over it: a strong trend", riskier=-1
+    ),
     Parameter("weak", 20, 5, 30, 1, Unit.LEVEL, Tier.GREEN, "ADX under it: no trend"),
     Parameter(
         "shorts", 0, 0, 1, 1, Unit.CHOICE, Tier.YELLOW,
-        "whether falling trends are sold", ("off", "on"),
+        "whether falling trends are sold", ("off", "on"), cooldown_ms=SWITCH_COOLDOWN_MS, riskier=1,
     ),
 )  # fmt: skip
 
@@ -121,6 +123,7 @@ STRATEGY = Strategy(
     timeframe=TIMEFRAMES["1h"],
     params=Params(),
     parameters=PARAMETERS,
+    ordered=(("weak", "strong"),),
     bars=bars,
     start=start,
     step=step,

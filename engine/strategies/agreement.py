@@ -37,7 +37,7 @@ from engine.strategies.resample import (
     is_complete,
     spaced,
 )
-from engine.tunable import Parameter, Tier, Unit
+from engine.tunable import SWITCH_COOLDOWN_MS, Parameter, Tier, Unit
 
 QUARTER = 15.0 * MINUTE_MS
 HALF = 30.0 * MINUTE_MS
@@ -77,34 +77,39 @@ OWN = (
     Parameter(
         "agreement", 0, 0, 1, 1, Unit.CHOICE, Tier.YELLOW,
         "whether 15m, 30m and 1h must vote for a signal", ("off", "on"),
+        cooldown_ms=SWITCH_COOLDOWN_MS, riskier=-1,
     ),
     Parameter(
         "min_required_indicators", 4, 2, 5, 1, Unit.COUNT, Tier.GREEN,
-        "indicators that make a timeframe's vote",
+        "indicators that make a timeframe's vote", riskier=-1,
     ),
     Parameter(
         "sp_min_weighted_threshold", 0.6, 0.3, 0.7, 0.05, Unit.FRACTION, Tier.GREEN,
-        "share of the weights that a side needs",
+        "share of the weights that a side needs", riskier=-1,
     ),
     Parameter(
-        "sp_rsi_bull_threshold", 55, 50, 65, 1, Unit.LEVEL, Tier.GREEN, "RSI above it votes long"
+        "sp_rsi_bull_threshold", 55, 50, 65, 1, Unit.LEVEL, Tier.GREEN, "RSI above it votes long",
+        riskier=-1,
     ),
     Parameter(
-        "sp_rsi_bear_threshold", 45, 35, 50, 1, Unit.LEVEL, Tier.GREEN, "RSI below it votes short"
+        "sp_rsi_bear_threshold", 45, 35, 50, 1, Unit.LEVEL, Tier.GREEN, "RSI below it votes short",
+        riskier=1,
     ),
     Parameter(
         "sp_bb_bull_threshold", 0.3, 0.1, 0.4, 0.05, Unit.RATIO, Tier.YELLOW,
-        "position in the bands that votes long",
+        "position in the bands that votes long", riskier=1,
     ),
     Parameter(
         "sp_bb_bear_threshold", 0.7, 0.6, 0.9, 0.05, Unit.RATIO, Tier.YELLOW,
-        "position in the bands that votes short",
+        "position in the bands that votes short", riskier=-1,
     ),
     Parameter(
-        "sp_stoch_oversold", 20, 10, 30, 5, Unit.LEVEL, Tier.YELLOW, "K at which no short is voted"
+        "sp_stoch_oversold", 20, 10, 30, 5, Unit.LEVEL, Tier.YELLOW, "K at which no short is voted",
+        riskier=-1,
     ),
     Parameter(
-        "sp_stoch_overbought", 80, 70, 90, 5, Unit.LEVEL, Tier.YELLOW, "K at which no long is voted"
+        "sp_stoch_overbought", 80, 70, 90, 5, Unit.LEVEL, Tier.YELLOW,
+        "K at which no long is voted", riskier=1,
     ),
     Parameter(
         "sp_volume_confirm_multiplier", 1.2, 1, 2, 0.1, Unit.RATIO, Tier.GREEN,
@@ -116,6 +121,7 @@ OWN = (
     Parameter(
         "sp_counter_trend_enabled", 1, 0, 1, 1, Unit.CHOICE, Tier.YELLOW,
         "whether 1h may block what the others are for", ("off", "on"),
+        cooldown_ms=SWITCH_COOLDOWN_MS, riskier=-1,
     ),
 )  # fmt: skip
 

@@ -53,11 +53,11 @@ PARAMETERS = (
     Parameter("range_end", 9, 1, 23, 1, Unit.HOUR, Tier.YELLOW, "UTC hour the range ends"),
     Parameter(
         "tolerance", 0.0005, 0.0001, 0.01, 0.0001, Unit.FRACTION, Tier.GREEN,
-        "how near an edge counts as there",
+        "how near an edge counts as there", riskier=1,
     ),
     Parameter(
         "range_min", 0.0015, 0.0001, 0.05, 0.0001, Unit.FRACTION, Tier.GREEN,
-        "least range worth fading",
+        "least range worth fading", riskier=-1,
     ),
 )  # fmt: skip
 
@@ -129,6 +129,7 @@ STRATEGY = Strategy(
     timeframe=SESSION_TIMEFRAME,
     params=Params(),
     parameters=PARAMETERS,
+    ordered=(("range_start", "range_end"),),
     bars=bars,
     start=start,
     step=step,

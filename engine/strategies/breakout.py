@@ -25,7 +25,7 @@ from engine.strategies.kernel import (
     Strategy,
     Window,
 )
-from engine.tunable import Parameter, Tier, Unit
+from engine.tunable import SWITCH_COOLDOWN_MS, Parameter, Tier, Unit
 
 
 class Params(NamedTuple):
@@ -52,18 +52,19 @@ PARAMETERS = (
     Parameter("lookback", 50, 5, 500, 1, Unit.BARS, Tier.YELLOW, "bars the range is made of"),
     Parameter(
         "threshold", 0.001, 0, 0.05, 0.0001, Unit.FRACTION, Tier.GREEN,
-        "how far beyond the range a close breaks it",
+        "how far beyond the range a close breaks it", riskier=-1,
     ),
     Parameter(
         "stop_buffer", 0.0005, 0, 0.05, 0.0001, Unit.FRACTION, Tier.YELLOW,
-        "how far beyond the other side the stop lies",
+        "how far beyond the other side the stop lies", riskier=1,
     ),
     Parameter(
         "volume_filter", 0, 0, 1, 1, Unit.CHOICE, Tier.YELLOW,
-        "whether a break needs volume", ("off", "on"),
+        "whether a break needs volume", ("off", "on"), cooldown_ms=SWITCH_COOLDOWN_MS, riskier=-1,
     ),
     Parameter(
-        "volume_ratio", 1.5, 1, 2, 0.1, Unit.RATIO, Tier.GREEN, "volume as a multiple of its mean"
+        "volume_ratio", 1.5, 1, 2, 0.1, Unit.RATIO, Tier.GREEN, "volume as a multiple of its mean",
+        riskier=-1,
     ),
 )  # fmt: skip
 

@@ -53,7 +53,7 @@ from engine.strategies.trendfilter import followed as trends_followed
 from engine.strategies.volume import cells as volume_cells
 from engine.strategies.volume import needed as volume_needed
 from engine.strategies.volume import opinion as volume_opinion
-from engine.tunable import Parameter, Tier, Unit
+from engine.tunable import SWITCH_COOLDOWN_MS, Parameter, Tier, Unit
 
 MODES = ("consensus", "weighted", "best", "conservative", "majority")
 CONSENSUS = 0.0
@@ -147,12 +147,15 @@ def _weight(name: str) -> Parameter:
 
 PARAMETERS = (
     Parameter(
-        "mode", CONSENSUS, 0, 4, 1, Unit.CHOICE, Tier.YELLOW, "how the five are combined", MODES
+        "mode", CONSENSUS, 0, 4, 1, Unit.CHOICE, Tier.YELLOW, "how the five are combined", MODES,
+        cooldown_ms=SWITCH_COOLDOWN_MS,
     ),
-    Parameter("agree", 4, 3, 5, 1, Unit.COUNT, Tier.YELLOW, "how many make a consensus"),
+    Parameter(
+        "agree", 4, 3, 5, 1, Unit.COUNT, Tier.YELLOW, "how many make a consensus", riskier=-1
+    ),
     Parameter(
         "confidence_threshold", 0.65, 0.5, 0.9, 0.05, Unit.FRACTION, Tier.GREEN,
-        "least confidence of the five together",
+        "least confidence of the five together", riskier=-1,
     ),
     *map(_weight, ("rsi", "macd", "bollinger", "volume", "stochastic")),
     REVERSAL,

@@ -129,7 +129,8 @@ class Strategy:
     `higher` are lengths of bars in ms; a `higher` of 0 sees no longer bars. `bars(params)` is how
     many bars warm-up takes; `start(params)` gives the state and window before the first one;
     `explain` puts the last bar into words. `exits` are per symbol, with "*" for the rest. `pairs`
-    are the timeframes it may be run on instead, each with its higher one.
+    are the timeframes it may be run on instead, each with its higher one; `ordered` are pairs of
+    parameters of which the first makes sense below the second alone.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Strategy:
     pipeline: Pipeline = OPEN
     higher: int = 0
     pairs: tuple[tuple[int, int], ...] = ()
+    ordered: tuple[tuple[str, str], ...] = ()
 
     @property
     def bars_needed(self) -> int:
@@ -178,13 +180,11 @@ class Strategy:
         Raises BadInput for a parameter it does not have, or a value out of bounds.
         """
         known = self.tunable
-        for name, value in values.items():
+        for name in values:
             if name not in known:
                 raise BadInput("parameter", name, ", ".join(known))
-            known[name].check(value)
-        own = {
-            each.name: float(values[each.name]) for each in self.parameters if each.name in values
-        }
+        values = {name: known[name].check(value) for name, value in values.items()}
+        own = {each.name: values[each.name] for each in self.parameters if each.name in values}
         return replace(
             self,
             params=self.params._replace(**own),

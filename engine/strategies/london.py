@@ -47,10 +47,12 @@ class State(NamedTuple):
 PARAMETERS = (
     Parameter("range_start", 8, 0, 22, 1, Unit.HOUR, Tier.YELLOW, "UTC hour the range begins"),
     Parameter("range_end", 9, 1, 23, 1, Unit.HOUR, Tier.YELLOW, "UTC hour the range ends"),
-    Parameter("last_hour", 17, 1, 24, 1, Unit.HOUR, Tier.YELLOW, "UTC hour breaks count until"),
+    Parameter(
+        "last_hour", 17, 1, 24, 1, Unit.HOUR, Tier.YELLOW, "UTC hour breaks count until", riskier=1
+    ),
     Parameter(
         "range_min", 0.001, 0.0001, 0.05, 0.0001, Unit.FRACTION, Tier.GREEN,
-        "least range worth a break",
+        "least range worth a break", riskier=-1,
     ),
 )  # fmt: skip
 
@@ -111,6 +113,7 @@ STRATEGY = Strategy(
     timeframe=SESSION_TIMEFRAME,
     params=Params(),
     parameters=PARAMETERS,
+    ordered=(("range_start", "range_end"), ("range_end", "last_hour")),
     bars=bars,
     start=start,
     step=step,

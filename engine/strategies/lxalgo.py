@@ -67,37 +67,46 @@ class State(NamedTuple):
 PARAMETERS = (
     Parameter("pump_bars", 12, 1, 288, 1, Unit.BARS, Tier.YELLOW, "bars a pump may take"),
     Parameter(
-        "pump", 0.08, 0.01, 0.5, 0.005, Unit.FRACTION, Tier.GREEN, "least rise that is a pump"
+        "pump", 0.08, 0.01, 0.5, 0.005, Unit.FRACTION, Tier.GREEN, "least rise that is a pump",
+        riskier=-1,
     ),
     Parameter("rsi_bars", 84, 2, 500, 1, Unit.BARS, Tier.YELLOW, "length of the RSI"),
     Parameter("volatility_bars", 144, 2, 1000, 1, Unit.BARS, Tier.YELLOW, "returns it looks at"),
     Parameter(
         "change_bars", 144, 1, 1000, 1, Unit.BARS, Tier.YELLOW, "bars volume and price change over"
     ),
-    Parameter("score_rsi", 60, 50, 80, 1, Unit.LEVEL, Tier.GREEN, "RSI over this: a point"),
     Parameter(
-        "score_volume", 0.5, 0, 5, 0.05, Unit.FRACTION, Tier.GREEN, "volume up by more: a point"
+        "score_rsi", 60, 50, 80, 1, Unit.LEVEL, Tier.GREEN, "RSI over this: a point", riskier=-1
+    ),
+    Parameter(
+        "score_volume", 0.5, 0, 5, 0.05, Unit.FRACTION, Tier.GREEN, "volume up by more: a point",
+        riskier=-1,
     ),
     Parameter(
         "score_spread", 0.03, 0.005, 0.2, 0.005, Unit.FRACTION, Tier.GREEN,
-        "spread under it: a point",
+        "spread under it: a point", riskier=1,
     ),
     Parameter(
         "score_volatility", 0.005, 0.001, 0.05, 0.001, Unit.FRACTION, Tier.GREEN,
-        "volatility over it: a point",
+        "volatility over it: a point", riskier=-1,
     ),
     Parameter(
-        "score_change", 0.05, 0, 0.5, 0.01, Unit.FRACTION, Tier.GREEN, "price up by more: a point"
+        "score_change", 0.05, 0, 0.5, 0.01, Unit.FRACTION, Tier.GREEN, "price up by more: a point",
+        riskier=-1,
     ),
-    Parameter("rule_8_score", 2, 1, 5, 1, Unit.COUNT, Tier.GREEN, "least score of rule 8"),
+    Parameter(
+        "rule_8_score", 2, 1, 5, 1, Unit.COUNT, Tier.GREEN, "least score of rule 8", riskier=-1
+    ),
     Parameter(
         "rule_8_spread", 0.04, 0.005, 0.2, 0.005, Unit.FRACTION, Tier.GREEN,
-        "spread that rule 8 stays under",
+        "spread that rule 8 stays under", riskier=1,
     ),
-    Parameter("rule_6_rsi", 55, 50, 65, 1, Unit.LEVEL, Tier.GREEN, "RSI that rule 6 exceeds"),
+    Parameter(
+        "rule_6_rsi", 55, 50, 65, 1, Unit.LEVEL, Tier.GREEN, "RSI that rule 6 exceeds", riskier=-1
+    ),
     Parameter(
         "rule_6_volatility", 0.008, 0.001, 0.05, 0.001, Unit.FRACTION, Tier.GREEN,
-        "volatility that rule 6 exceeds",
+        "volatility that rule 6 exceeds", riskier=-1,
     ),
 )  # fmt: skip
 

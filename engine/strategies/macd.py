@@ -61,7 +61,7 @@ OWN = (
     Parameter("macd_signal", 9, 2, 50, 1, Unit.BARS, Tier.YELLOW, "length of the signal line"),
     Parameter(
         "macd_threshold", 0.001, 0, 0.01, 0.0001, Unit.FRACTION, Tier.GREEN,
-        "histogram that counts, as a share of the price",
+        "histogram that counts, as a share of the price", riskier=-1,
     ),
 )  # fmt: skip
 CONFIDENCES = (0.89, 0.71, 0.55)

@@ -77,6 +77,7 @@ STRATEGY = Strategy(
     timeframe=TIMEFRAMES["1h"],
     params=Params(),
     parameters=PARAMETERS,
+    ordered=(("fast", "slow"),),
     bars=bars,
     start=start,
     step=step,

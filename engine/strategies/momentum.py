@@ -68,11 +68,12 @@ PARAMETERS = (
     Parameter("width_bars", 90, 10, 500, 1, Unit.BARS, Tier.YELLOW, "widths compared with"),
     Parameter(
         "width_max", 0.35, 0.05, 1, 0.05, Unit.FRACTION, Tier.GREEN,
-        "percentile of the width that counts as quiet",
+        "percentile of the width that counts as quiet", riskier=1,
     ),
     Parameter("volume_bars", 20, 2, 200, 1, Unit.BARS, Tier.YELLOW, "length of the mean volume"),
     Parameter(
-        "volume_min", 2, 1, 5, 0.1, Unit.RATIO, Tier.GREEN, "multiple of its mean to exceed"
+        "volume_min", 2, 1, 5, 0.1, Unit.RATIO, Tier.GREEN, "multiple of its mean to exceed",
+        riskier=-1,
     ),
     Parameter("average_bars", 20, 2, 200, 1, Unit.BARS, Tier.YELLOW, "length of the average"),
 )  # fmt: skip

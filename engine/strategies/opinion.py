@@ -73,7 +73,7 @@ def signal_of(opinion: Opinion, reversal: float) -> Signal:
 
 REVERSAL = Parameter(
     "reversal", 0.65, 0.5, 0.95, 0.05, Unit.FRACTION, Tier.YELLOW,
-    "confidence from which the other side's position is left",
+    "confidence from which the other side's position is left", riskier=1,
 )  # fmt: skip
 
 SHORT_FRAME, CONFIRMING_FRAME = TIMEFRAMES["5m"], TIMEFRAMES["15m"]

@@ -57,13 +57,18 @@ class State(NamedTuple):
 
 OWN = (
     Parameter("rsi_length", 14, 2, 100, 1, Unit.BARS, Tier.YELLOW, "length of the RSI"),
-    Parameter("rsi_oversold", 30, 20, 40, 1, Unit.LEVEL, Tier.GREEN, "RSI of a sold-out market"),
-    Parameter("rsi_overbought", 70, 60, 80, 1, Unit.LEVEL, Tier.GREEN, "RSI of a bought-up market"),
+    Parameter(
+        "rsi_oversold", 30, 20, 40, 1, Unit.LEVEL, Tier.GREEN, "RSI of a sold-out market", riskier=1
+    ),
+    Parameter(
+        "rsi_overbought", 70, 60, 80, 1, Unit.LEVEL, Tier.GREEN, "RSI of a bought-up market",
+        riskier=-1,
+    ),
     Parameter("rsi_extreme_oversold", 20, 5, 20, 1, Unit.LEVEL, Tier.GREEN, "RSI of a strong long"),
     Parameter(
         "rsi_extreme_overbought", 80, 80, 95, 1, Unit.LEVEL, Tier.GREEN, "RSI of a strong short"
     ),
-)
+)  # fmt: skip
 CONFIDENCES = (0.87, 0.73, 0.60, 0.51)
 
 

@@ -50,9 +50,10 @@ PARAMETERS = (
     Parameter("fast", 240, 2, 1000, 1, Unit.BARS, Tier.YELLOW, "length of the shorter average"),
     Parameter("slow", 600, 2, 5000, 1, Unit.BARS, Tier.YELLOW, "length of the longer average"),
     Parameter(
-        "crosses_per_day", 12, 1, 100, 1, Unit.COUNT, Tier.GREEN, "crosses acted on in a UTC day"
+        "crosses_per_day", 12, 1, 100, 1, Unit.COUNT, Tier.GREEN, "crosses acted on in a UTC day",
+        riskier=1,
     ),
-)
+)  # fmt: skip
 
 ENTER = Signal(-1.0, 0.0, 0.0, EMA_CROSS)
 LEAVE = Signal(0.0, 1.0, 1.0, MA_EXIT)

@@ -69,10 +69,12 @@ OWN = (
     Parameter("stochastic_smooth", 3, 1, 20, 1, Unit.BARS, Tier.YELLOW, "smoothing of K"),
     Parameter("stochastic_signal", 3, 1, 20, 1, Unit.BARS, Tier.YELLOW, "length of D"),
     Parameter(
-        "stochastic_oversold", 20, 10, 30, 5, Unit.LEVEL, Tier.YELLOW, "K of a sold-out market"
+        "stochastic_oversold", 20, 10, 30, 5, Unit.LEVEL, Tier.YELLOW, "K of a sold-out market",
+        riskier=1,
     ),
     Parameter(
-        "stochastic_overbought", 80, 70, 90, 5, Unit.LEVEL, Tier.YELLOW, "K of a bought-up market"
+        "stochastic_overbought", 80, 70, 90, 5, Unit.LEVEL, Tier.YELLOW, "K of a bought-up market",
+        riskier=-1,
     ),
     Parameter(
         "stochastic_extreme_oversold", 10, 0, 10, 1, Unit.LEVEL, Tier.YELLOW,

@@ -56,7 +56,7 @@ PARAMETERS = (
     Parameter("atr_bars", 14, 2, 200, 1, Unit.BARS, Tier.YELLOW, "length of the true range"),
     Parameter(
         "atr_multiple", 2, 0.5, 10, 0.1, Unit.RATIO, Tier.YELLOW,
-        "distance of the stop in average true ranges",
+        "distance of the stop in average true ranges", riskier=1,
     ),
 )  # fmt: skip
 
@@ -124,6 +124,7 @@ STRATEGY = Strategy(
     timeframe=TIMEFRAMES["1h"],
     params=Params(),
     parameters=PARAMETERS,
+    ordered=(("fast", "slow"),),
     bars=bars,
     start=start,
     step=step,

@@ -24,7 +24,7 @@ from engine.strategies.resample import (
     is_complete,
     spaced,
 )
-from engine.tunable import Parameter, Tier, Unit
+from engine.tunable import SWITCH_COOLDOWN_MS, Parameter, Tier, Unit
 
 LENGTH = 200.0
 MARGIN = 0.01
@@ -42,10 +42,11 @@ OWN = (
     Parameter(
         "trend_filter", 0, 0, 1, 1, Unit.CHOICE, Tier.YELLOW,
         "whether signals must go with the trend", ("off", "on"),
+        cooldown_ms=SWITCH_COOLDOWN_MS, riskier=-1,
     ),
     Parameter(
         "alignment_min", 0.6, 0.2, 1, 0.05, Unit.RATIO, Tier.GREEN,
-        "least alignment with the trends of 1h, 4h and 1d",
+        "least alignment with the trends of 1h, 4h and 1d", riskier=-1,
     ),
 )  # fmt: skip
 

@@ -24,6 +24,22 @@ from engine.schedule import Schedule
 from engine.signal import Action, Decision
 from engine.store.tables import FACTS, notices
 from engine.tunable import Tier
+from engine.tuning import (
+    Band,
+    ChangeKind,
+    Evidence,
+    Fate,
+    Figures,
+    Moved,
+    ParameterChange,
+    ParameterValue,
+    Point,
+    Snapshot,
+    Source,
+    Stand,
+    StudyStage,
+    TuningStudy,
+)
 from tests.contract.conftest import Opened
 
 ACCOUNT = "paper-sim42-shortseller_001"
@@ -261,6 +277,104 @@ def anchor(number: int = 1, **changes: Any) -> AuditAnchor:
     return replace(AuditAnchor(number, "ab" * 32, TS + number), **changes)
 
 
+def change(number: int = 1, **changes: Any) -> ParameterChange:
+    made = ParameterChange(
+        change_id=number,
+        books="paper-sim42",
+        kind=ChangeKind.SET,
+        tier=Tier.YELLOW,
+        source=Source.TUNER,
+        author="desk",
+        reason="The stop was hit before the target in 7 of 10.",
+        moved=(
+            Moved(BOT, "stop_loss", 0.1 + 0.2, 0.05, 3, 0.01, 0.4, was_base=True),
+            Moved("", "day_stops", 0.05, 0.04, 1, 0.03, 0.15, to_base=True),
+        ),
+        made_at=TS + number,
+        told_at=TS + number + 5,
+        snapshot_id=number,
+        proposal_id=17,
+        study=4,
+        fate=Fate.WATCHED,
+        expected=Band((-0.01, -0.02), (0.02, 0.03), 0.05),
+    )
+    return replace(made, **changes)
+
+
+def value(number: int = 1, **changes: Any) -> ParameterValue:
+    made = ParameterValue(
+        books="paper-sim42",
+        scope=BOT,
+        name="stop_loss",
+        version=number,
+        value=0.1 + 0.2,
+        before=0.05,
+        low=0.01,
+        high=0.4,
+        is_base=False,
+        change_id=number,
+        author="telegram:7 (ann)",
+        reason="",
+        made_at=TS + number,
+        told_at=TS + number,
+    )
+    return replace(made, **changes)
+
+
+def snapshot(number: int = 1, **changes: Any) -> Snapshot:
+    made = Snapshot(
+        snapshot_id=number,
+        books="paper-sim42",
+        name="before the holidays",
+        taken_at=TS + number,
+        values={BOT: {"stop_loss": 0.1 + 0.2, "fast": 9.0}, "": {"day_stops": 0.05}},
+        set_={BOT: ["stop_loss"]},
+        figures={BOT: Stand(Decimal("10012.50"), Decimal("-1E+2"), 7, 3, 0.07)},
+    )
+    return replace(made, **changes)
+
+
+def evidence(**changes: Any) -> Evidence:
+    made = Evidence(
+        study=1,
+        start=TS,
+        end=TS + 1,
+        days=60.5,
+        folds=4,
+        trials=120,
+        deflated=0.97,
+        neighbors=0.8,
+        before=Figures(-0.01, 0.2, None, 31, 12),
+        after=Figures(0.1 + 0.2, 0.1, 1.5, 40, 22),
+        before_curve=(Point(TS, 1.0), Point(TS + 1, 0.99)),
+        after_curve=(Point(TS, 1.0), Point(TS + 1, 1.3)),
+        expected=Band((-0.01, -0.02), (0.02, 0.03), 0.05),
+        digest="ab" * 32,
+        remarks=("A day of candles is missing.",),
+    )
+    return replace(made, **changes)
+
+
+def study(number: int = 1, **changes: Any) -> TuningStudy:
+    made = TuningStudy(
+        number=number,
+        books="paper-sim42",
+        bot_id=BOT,
+        asked_by="telegram:7",
+        asker="Ann",
+        surface="telegram",
+        asked_at=TS + number,
+        stage=StudyStage.PROPOSED,
+        done=120,
+        trials=120,
+        verdict="A wider stop is proposed.",
+        values=(("stop_loss", 0.1 + 0.2), ("fast", 9.0)),
+        evidence=evidence(),
+        ended_at=TS + number + 9,
+    )
+    return replace(made, **changes)
+
+
 MAKERS: dict[type[Fact], Callable[..., Any]] = {
     Order: order,
     Fill: fill,
@@ -279,6 +393,10 @@ MAKERS: dict[type[Fact], Callable[..., Any]] = {
     Proposal: proposal,
     Vote: vote,
     AuditAnchor: anchor,
+    ParameterChange: change,
+    ParameterValue: value,
+    Snapshot: snapshot,
+    TuningStudy: study,
 }
 TIMED = [kind for kind in MAKERS if FACTS[kind].time]
 
@@ -289,7 +407,7 @@ def some(kind: type[Fact], number: int) -> Any:
     return replace(made, symbol=f"COIN{number:03d}USDT") if kind is Position else made
 
 
-FILTERS = {"account", "bot_id", "symbol"}
+FILTERS = {"account", "bot_id", "symbol", "books"}
 
 
 async def recent_by(store: Store, kind: type[Fact], name: str, value: str) -> list[Any]:
@@ -404,6 +522,8 @@ REPLACED: list[tuple[Any, Any]] = [
     (schedule(), schedule(last_due=TS + 9, removed=True)),
     (alert(), alert(fired_at=TS + 9)),
     (proposal(), proposal(state=ProposalState.DONE, approved=1)),
+    (change(), change(fate=Fate.KEPT, trades=12, net=Decimal("-1.50"), drawdown=0.03, ended_at=TS)),
+    (study(evidence=None), study(verdict="Nothing is proposed.", evidence=None)),
 ]
 
 
@@ -429,6 +549,8 @@ KEPT: list[tuple[Any, Any]] = [
     (decision(), decision(approved=True)),
     (vote(), vote(approves=False)),
     (anchor(), anchor()),
+    (value(), value(value=0.02)),
+    (snapshot(), snapshot(name="another")),
 ]
 
 
@@ -451,11 +573,19 @@ async def test_the_same_id_on_two_accounts_is_two_fills(store: Store) -> None:
     assert await store.recent(Fill) == facts
 
 
-async def test_a_proposal_is_found_by_its_number(store: Store) -> None:
-    facts: list[Fact] = [proposal(1), proposal(2, title="another")]
+async def test_a_fact_is_found_by_its_key(store: Store) -> None:
+    facts: list[Fact] = [proposal(1), proposal(2, title="another"), study(7), study(7, books="b")]
     await store.commit(Commit(await store.take_epoch("test"), facts=facts))
-    assert await store.proposal(2) == facts[1]
-    assert await store.proposal(3) is None
+    assert await store.one(Proposal, 2) == facts[1]
+    assert await store.one(Proposal, 3) is None
+    assert await store.one(TuningStudy, "b", 7) == facts[3]
+    assert await store.one(TuningStudy, "b", 8) is None
+
+
+async def test_a_bot_that_was_added_again_begins_with_the_first_version_again(store: Store) -> None:
+    facts: list[Fact] = [value(1), value(1, change_id=9, value=0.02, made_at=TS + 9)]
+    await store.commit(Commit(await store.take_epoch("test"), facts=facts))
+    assert await store.recent(ParameterValue) == facts
 
 
 # -- one transaction ---------------------------------------------------------------------
@@ -487,6 +617,15 @@ async def everything(store: Store) -> list[Any]:
 
 
 BAD: dict[str, Callable[[int], Commit]] = {
+    "a value above its bounds": lambda epoch: replace(
+        full(epoch), facts=[fill(), value(value=0.41)]
+    ),
+    "a value below its bounds": lambda epoch: replace(
+        full(epoch), facts=[fill(), value(value=0.009)]
+    ),
+    "a value that is no number": lambda epoch: replace(
+        full(epoch), facts=[fill(), value(value=float("nan"))]
+    ),
     "a fact with a part missing": lambda epoch: replace(
         full(epoch), facts=[fill(), order(symbol=None)]
     ),

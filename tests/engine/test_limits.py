@@ -1,6 +1,6 @@
 """The figures of losses: how far each goes, over which time, and what is left of new sizes."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,9 +9,21 @@ from hypothesis import strategies as st
 
 from engine import tally
 from engine.candle import HOUR_MS
-from engine.limits import NO_LIMITS, USUAL_LIMITS, Ladder, Limits, Span, Step
+from engine.errors import BadInput
+from engine.limits import (
+    LIMIT_PARAMETERS,
+    NO_LIMITS,
+    USUAL_LIMITS,
+    Ladder,
+    Limits,
+    Span,
+    Step,
+    limit_value,
+    with_limits,
+)
 from engine.request import Layers
 from engine.standing import Standing, began, window
+from engine.tunable import Tier
 from tests.engine.conftest import GOOD, T0, D
 
 DAY = Ladder(D("0.02"), D("0.03"))
@@ -145,3 +157,79 @@ def test_halvings_do_not_multiply():
 def test_what_a_person_asked_for_is_not_cut():
     layers = Layers(limits=USUAL_LIMITS, standing=standings(USUAL_LIMITS, 9_800))
     assert replace(GOOD, layers=layers, wanted=D(7)).quantity == D(7)
+
+
+# -- as parameters -----------------------------------------------------------------------
+
+NAMES = [each.name for each in LIMIT_PARAMETERS]
+
+
+@pytest.mark.parametrize("parameter", LIMIT_PARAMETERS, ids=NAMES)
+def test_a_limit_is_given_any_value_of_its_bounds_and_reads_it_back(parameter):
+    free = replace(USUAL_LIMITS, **dict.fromkeys(("day", "week", "month", "drawdown"), Ladder()))
+    for value in (parameter.low, parameter.stepped(parameter.low, 1), parameter.high):
+        made = with_limits(free, {parameter.name: value})
+        assert limit_value(made, parameter.name) == pytest.approx(value)
+        others = [name for name in NAMES if name != parameter.name]
+        assert all(limit_value(made, name) == limit_value(free, name) for name in others)
+
+
+def test_every_figure_of_the_limits_is_a_parameter_and_the_usual_ones_are_the_defaults():
+    assert len(NAMES) == len(set(NAMES)) == len(fields(Limits)) + 4
+    for each in LIMIT_PARAMETERS:
+        assert limit_value(USUAL_LIMITS, each.name) == each.default == each.check(each.default)
+
+
+def test_no_limit_can_be_switched_off():
+    for each in LIMIT_PARAMETERS:
+        assert each.low > 0 or each.name == "stop_first"
+        if each.name != "stop_first":
+            with pytest.raises(BadInput, match=f"{each.name}: 0.0 is not valid"):
+                with_limits(USUAL_LIMITS, {each.name: 0.0})
+
+
+def test_what_stops_everything_is_red_and_the_rest_waits_for_a_press():
+    red = {each.name for each in LIMIT_PARAMETERS if each.tier is Tier.RED}
+    ladders = {
+        f"{s}_{p}" for s in ("day", "week", "month", "drawdown") for p in ("stops", "halves")
+    }
+    assert red == ladders | {"stop_first"}
+    assert {each.tier for each in LIMIT_PARAMETERS} == {Tier.RED, Tier.YELLOW}
+
+
+def test_a_share_made_of_steps_is_kept_without_its_binary_tail():
+    made = with_limits(USUAL_LIMITS, {"day_stops": 0.03 + 0.01 + 0.01 + 0.01})
+    assert made.day == Ladder(D("0.02"), D("0.06"))
+
+
+def test_kinds_stay_what_they_are():
+    made = with_limits(
+        USUAL_LIMITS, {"positions": 3.0, "stop_first": 0.0, "losses_rest": 300_000.0}
+    )
+    assert (made.positions, made.stop_first, made.losses_rest_ms) == (3, False, 300_000)
+    assert type(made.positions) is type(made.losses_rest_ms) is int
+    assert type(made.stop_first) is bool
+
+
+@pytest.mark.parametrize(
+    "values", [{"day_halves": 0.05}, {"week_stops": 0.03}, {"day_halves": 0.12, "day_stops": 0.1}]
+)
+def test_a_ladder_that_halves_after_it_has_stopped_is_refused(values):
+    with pytest.raises(BadInput, match=r"_halves: .* at most (day|week)_stops"):
+        with_limits(USUAL_LIMITS, values)
+
+
+def test_both_steps_of_a_ladder_are_moved_together():
+    made = with_limits(USUAL_LIMITS, {"day_halves": 0.05, "day_stops": 0.06})
+    assert made.day == Ladder(D("0.05"), D("0.06"))
+    assert with_limits(NO_LIMITS, {"day_halves": 0.05}).day == Ladder(D("0.05"))
+
+
+def test_settings_that_stand_oddly_are_let_be():
+    odd = replace(USUAL_LIMITS, day=Ladder(D("0.05"), D("0.03")))
+    assert with_limits(odd, {"positions": 3.0}).day == odd.day
+
+
+def test_an_unknown_limit_is_refused_with_those_there_are():
+    with pytest.raises(BadInput, match="limit: 'day' is not valid. Allowed: day_stops, day_halves"):
+        with_limits(USUAL_LIMITS, {"day": 0.05})

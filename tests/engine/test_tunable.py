@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import BadInput
+from engine.limits import LIMIT_PARAMETERS
+from engine.strategies import STRATEGIES
 from engine.strategies.common import EXITS, PIPELINE, SIZING
 from engine.tunable import Parameter, Tier, Unit, by_name, parse_values
 
@@ -135,7 +137,7 @@ def test_a_number_out_of_bounds_or_between_two_steps_is_refused(value):
 
 
 def test_a_sum_of_steps_is_on_its_step():
-    assert STOP.check(0.1 + 0.2) == 0.1 + 0.2
+    assert STOP.check(0.1 + 0.2) == 0.3
     assert replace(STOP, step=0.1).check(0.1 + 0.2) == pytest.approx(0.3)
     with pytest.raises(BadInput):
         STOP.check(0.30001)
@@ -158,8 +160,9 @@ def test_what_is_shown_is_read_as_the_same_value(parameter, data):
 @given(st.sampled_from([LENGTH, STOP, REST, LEVEL]), st.floats())
 def test_a_value_is_taken_whole_or_refused(parameter, value):
     try:
-        assert parameter.check(value) == value
-        assert parameter.low <= value <= parameter.high
+        kept = parameter.check(value)
+        assert parameter.low <= kept <= parameter.high
+        assert kept == parameter.stepped(kept, 0) == pytest.approx(value, abs=1e-6 * parameter.step)
     except BadInput as refused:
         assert refused.allowed == parameter.allowed
 
@@ -192,3 +195,125 @@ def test_an_unknown_name_is_refused_with_those_there_are():
 def test_one_bad_value_refuses_all_of_them():
     with pytest.raises(BadInput, match="stop: "):
         parse_values(KNOWN, {"length": "9", "stop": "90%"})
+
+
+# -- what it takes to change them --------------------------------------------------------
+
+ALL = {
+    **{p.name: p for strategy in STRATEGIES.values() for p in strategy.tunable.values()},
+    **{p.name: p for p in LIMIT_PARAMETERS},
+}
+# What the reference calls otherwise.
+OURS = {
+    "stop_loss_percent": "stop_loss",
+    "take_profit_percent": "take_profit",
+    "position_size_percent": "margin",
+    "max_positions": "slots",
+    "base_risk_pct": "risk",
+    "weekly_drawdown_limit_pct": "week_stops",
+    "max_daily_loss_percent": "day_stops",
+}
+# Exits and sizes are bounded more widely here: each strategy has its own.
+WIDER = {"stop_loss", "take_profit", "margin", "slots", "risk", "leverage"}
+PERCENT = {"week_stops", "day_stops", "sp_min_weighted_threshold"}
+HOURS = 3_600_000
+
+
+def reference_rows(text: str) -> list[list[str]]:
+    """The rows of the reference's table of parameters that we have."""
+    table = text.split("### 2.7 PARAMETER_BOUNDS")[1].split("### 2.8")[0]
+    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines()]
+    named = [[row[0].split(" ")[0], *row[1:]] for row in rows]
+    return [row for row in named if OURS.get(row[0], row[0]) in ALL]
+
+
+def test_tiers_rests_and_bounds_are_those_of_the_reference(shared):
+    text = (shared / "reference" / "reference-systems.md").read_text()
+    rows = reference_rows(text)
+    assert len(rows) >= 24
+    for name, tier, low, high, step, _, rest, *_ in rows:
+        parameter = ALL[OURS.get(name, name)]
+        # The reference contradicts itself about stops and targets: they wait for a person.
+        wanted = "YELLOW" if "YELLOW" in tier else tier.split()[0]
+        assert parameter.tier.name == wanted, name
+        assert parameter.cooldown_ms == int(rest.split()[0]) * HOURS, name
+        if parameter.name not in WIDER and not parameter.choices:
+            share = 100 if parameter.name in PERCENT else 1
+            bounds = [float(each) / share for each in (low, high, step)]
+            assert [parameter.low, parameter.high, parameter.step] == pytest.approx(bounds), name
+
+
+def test_every_parameter_can_be_moved_within_a_day_and_never_by_all_of_its_range():
+    for parameter in ALL.values():
+        assert parameter.step * (1 - 1e-6) <= parameter.reach
+        if not parameter.choices and (parameter.high - parameter.low) > 2 * parameter.step:
+            assert parameter.reach < parameter.high - parameter.low, parameter.name
+
+
+def test_a_switch_rests_for_an_hour_and_all_else_for_six():
+    for parameter in ALL.values():
+        hours = 1 if parameter.choices else 6
+        assert parameter.cooldown_ms == hours * HOURS, parameter.name
+
+
+def test_a_days_reach_is_a_quarter_of_the_range_where_nothing_else_is_said():
+    assert LENGTH.reach == 12
+    assert replace(LENGTH, high=4).reach == 1
+    assert MODE.reach == 2
+    assert replace(LENGTH, daily=3).reach == 3
+
+
+LOOSENS = [
+    ("stop_loss", 0.02, 0.03, True),
+    ("stop_loss", 0.03, 0.02, False),
+    ("stop_loss", 0.02, 0.0, True),
+    ("stop_loss", 0.0, 0.02, False),
+    ("take_profit", 0.02, 0.03, False),
+    ("trail", 0.02, 0.0, True),
+    ("leverage", 3, 4, True),
+    ("leverage", 4, 3, False),
+    ("slots", 2, 0, True),
+    ("slots", 2, 3, True),
+    ("confidence_min", 0.5, 0.4, True),
+    ("confidence_min", 0.4, 0.5, False),
+    ("confidence_threshold", 0.65, 0.6, True),
+    ("agree", 4, 3, True),
+    ("min_required_indicators", 4, 5, False),
+    ("cooldown", 3_600_000, 60_000, True),
+    ("crosses_per_day", 12, 13, True),
+    ("max_age", 3_600_000, 0, True),
+    ("confirmed", 1, 0, True),
+    ("day_stops", 0.03, 0.04, True),
+    ("day_stops", 0.0, 0.03, False),
+    ("day_stops", 0.03, 0.0, True),
+    ("stop_first", 1, 0, True),
+    ("losses_rest", 3_600_000, 300_000, True),
+    ("positions", 5, 4, False),
+]
+
+
+@pytest.mark.parametrize(("name", "before", "after", "looser"), LOOSENS)
+def test_it_is_known_which_way_risks_more(name, before, after, looser):
+    assert ALL[name].loosens(before, after) is looser
+
+
+@many
+@given(st.sampled_from(sorted(ALL)), st.data())
+def test_no_change_and_its_way_back_both_loosen(name, data):
+    parameter = ALL[name]
+    steps = round((parameter.high - parameter.low) / parameter.step)
+    before, after = (
+        parameter.low + data.draw(st.integers(0, steps)) * parameter.step for _ in range(2)
+    )
+    assert not (parameter.loosens(before, after) and parameter.loosens(after, before))
+    assert not parameter.loosens(before, before)
+
+
+@many
+@given(st.sampled_from(sorted(ALL)), st.integers(-2_000_000, 2_000_000), st.data())
+def test_steps_stay_on_their_step_and_within_the_bounds(name, count, data):
+    parameter = ALL[name]
+    steps = round((parameter.high - parameter.low) / parameter.step)
+    value = parameter.low + data.draw(st.integers(0, steps)) * parameter.step
+    stepped = parameter.stepped(value, count)
+    assert parameter.check(stepped) == pytest.approx(stepped)

@@ -21,6 +21,7 @@ from engine.order import ExecType, Fill, Reason, Side
 from engine.ports import Commit, JournalRow, StateRow
 from engine.store.database import Database, open_database
 from engine.store.sql import SqlStore, open_store
+from engine.tuning import ParameterValue
 
 FILL = Fill(
     exec_id="E1",
@@ -37,6 +38,24 @@ FILL = Fill(
     is_maker=False,
     exec_type=ExecType.TRADE,
     close_reason=Reason.EMA_CROSS,
+)
+
+
+VALUE = ParameterValue(
+    books="paper-sim42",
+    scope="shortseller_001",
+    name="stop_loss",
+    version=1,
+    value=0.05,
+    before=0.04,
+    low=0.01,
+    high=0.4,
+    is_base=False,
+    change_id=1,
+    author="telegram:7 (ann)",
+    reason="",
+    made_at=1,
+    told_at=1,
 )
 
 
@@ -57,7 +76,7 @@ async def filled(url: str) -> None:
     """Make a database with one row of everything that is never changed."""
     store = await open_store(url)
     rows = Chain(b"key", None).seal([Act(1, "desk", "test", "kept")])
-    await store.commit(Commit(await store.take_epoch("test"), facts=[FILL], audit=rows))
+    await store.commit(Commit(await store.take_epoch("test"), facts=[FILL, VALUE], audit=rows))
     await store.close()
 
 
@@ -70,6 +89,7 @@ async def filled(url: str) -> None:
         "UPDATE audit SET detail = 'forged'",
         "DELETE FROM audit",
         "UPDATE fills SET exec_price = '1'",
+        "UPDATE parameters SET value = 0.02",
     ],
 )
 async def test_what_is_kept_for_ever_can_not_be_changed(
@@ -85,9 +105,38 @@ async def test_what_is_kept_for_ever_can_not_be_changed(
         return [
             connection.execute(text("SELECT detail FROM audit")).scalar_one(),
             Decimal(connection.execute(text("SELECT exec_price FROM fills")).scalar_one()),
+            connection.execute(text("SELECT value FROM parameters")).scalar_one(),
         ]
 
-    assert await database.read(rows) == ["kept", Decimal(100)]
+    assert await database.read(rows) == ["kept", Decimal(100), 0.05]
+
+
+@pytest.mark.parametrize("value", ["0.009", "0.41", "CAST('NaN' AS double precision)"])
+async def test_the_database_itself_refuses_a_value_out_of_its_bounds(
+    url: str, database: Database, value: str
+) -> None:
+    await filled(url)
+    columns = "scope, name, before, low, high, change_id, author, reason, made_at, told_at, books"
+    copied = (
+        f"INSERT INTO parameters (version, is_base, value, {columns})"
+        f" SELECT 2, false, {{}}, {columns} FROM parameters"
+    )
+    if database.dialect.name == "sqlite":
+        # It knows no NaN: what would be one is no value at all.
+        value = "NULL" if "NaN" in value else value
+    with pytest.raises(Broken, match="the database refused"):
+        await database.write(lambda c: c.exec_driver_sql(copied.format(value)))
+    await database.write(lambda c: c.exec_driver_sql(copied.format("0.4")))
+
+
+async def test_what_a_strategy_has_by_itself_may_lie_out_of_bounds(
+    url: str, database: Database
+) -> None:
+    store = await open_store(url)
+    base = replace(VALUE, value=0.5, is_base=True)
+    await store.commit(Commit(await store.take_epoch("test"), facts=[base]))
+    assert await store.recent(ParameterValue) == [base]
+    await store.close()
 
 
 async def test_an_audit_row_can_not_be_put_in_the_place_of_another(path: Path) -> None:

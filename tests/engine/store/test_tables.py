@@ -1,9 +1,10 @@
 """The tables and the values of the engine fit each other."""
 
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from decimal import Decimal
 from enum import Enum, IntEnum
-from typing import get_args, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
 from sqlalchemy import Boolean, Table
@@ -17,7 +18,8 @@ from engine.order import Reason, Side
 from engine.people import Role
 from engine.ports import JournalRow, OutboxRow, StateRow
 from engine.store import tables
-from engine.store.tables import FACTS, DecimalText, EnumText, FactTable, NameText
+from engine.store.tables import FACTS, DecimalText, EnumText, FactTable, JsonText, NameText
+from engine.tuning import Moved
 
 KINDS = pytest.mark.parametrize("kind, facts", FACTS.items(), ids=lambda v: getattr(v, "name", ""))
 
@@ -39,14 +41,24 @@ def test_a_fact_s_columns_are_its_fields_in_their_order(kind: type[Fact], facts:
     assert columns(facts.table) == names(kind)
 
 
+def of_parts(hint: Any) -> bool:
+    is_pack = isinstance(hint, type) and issubclass(hint, tuple)
+    return get_origin(hint) is not None or is_dataclass(hint) or is_pack
+
+
 @KINDS
 def test_a_column_holds_what_its_field_holds(kind: type[Fact], facts: FactTable) -> None:
     hints = get_type_hints(kind)
     for column in facts.table.columns:
-        allowed = get_args(hints[column.name]) or (hints[column.name],)
+        hint = hints[column.name]
+        allowed = get_args(hint) if isinstance(hint, UnionType) else (hint,)
         assert column.nullable == (type(None) in allowed), column
         assert isinstance(column.type, DecimalText) == (Decimal in allowed), column
         assert isinstance(column.type, Boolean) == (bool in allowed), column
+        assert isinstance(column.type, JsonText) == any(map(of_parts, allowed)), column
+        if isinstance(column.type, JsonText):
+            assert column.type.kind == allowed[0]
+            continue
         words = [one for one in allowed if issubclass(one, Enum)]
         assert [getattr(column.type, "enum", None)] == (words or [None]), column
         ranks = [one for one in words if issubclass(one, IntEnum)]
@@ -87,6 +99,13 @@ def test_a_rank_is_stored_by_its_name_and_a_newer_one_is_not_guessed_at() -> Non
     assert kind.process_result_value(None, sqlite.dialect()) is None
     with pytest.raises(Broken, match="'owner' is not a Role"):
         kind.process_result_value("owner", sqlite.dialect())
+
+
+def test_what_was_kept_otherwise_is_not_guessed_at() -> None:
+    kind = JsonText(tuple[Moved, ...])
+    with pytest.raises(Broken, match="is not what is kept as tuple"):
+        kind.process_result_value('[{"scope": 1}]', sqlite.dialect())
+    assert kind.process_result_value(None, sqlite.dialect()) is None
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
