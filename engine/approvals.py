@@ -28,7 +28,9 @@ from engine.instruction import (
     Instruction,
     KillDesk,
     LockPerson,
+    SetParameters,
     SetRole,
+    UndoChange,
 )
 from engine.keys import derive
 from engine.memory import Memory
@@ -47,8 +49,9 @@ from engine.proposal import (
     shown_of,
     shown_text,
 )
-from engine.tiers import RULES, tier_for
+from engine.tiers import RULES, role_for, tier_for
 from engine.tunable import Tier
+from engine.tuning import Source
 
 # More proposals than these at once are a script's doing; so are more of one person.
 OPEN_MAX, OPEN_OF_ONE_MAX = 50, 10
@@ -69,8 +72,8 @@ def take(
         _admit(memory, instruction, asker, ts)
         if isinstance(instruction, Decide):
             result, more = decide(memory, instruction, asker, ts, perform)
-        elif tier_for(instruction) is Tier.GREEN:
-            result, more = perform(instruction, asker, ts)
+        elif tier_for(memory, instruction) is Tier.GREEN:
+            result, more = perform(instruction, asker, ts, None)
         else:
             result, more = _propose(memory, instruction, asker, ts)
     except Refused as error:
@@ -82,8 +85,10 @@ def _admit(memory: Memory, instruction: Instruction, asker: Asker, ts: int) -> N
     """Raise Refused where this asker may not ask for this, here and now."""
     rule = RULES[type(instruction)]
     role = access.role_of(memory, asker)
-    if role < rule.role and not access.asks_for_self(memory, instruction, asker):
-        raise Refused(f"That needs the role {rule.role.word}; yours is {role.word}.")
+    needed = role_for(instruction)
+    if role < needed and not access.asks_for_self(memory, instruction, asker):
+        raise Refused(f"That needs the role {needed.word}; yours is {role.word}.")
+    _check_speaker(instruction, asker)
     # Whoever may trade at all may stop all of it.
     free = rule.free and not _is_about_another(instruction, asker)
     bound = role > Role.VIEWER and not free and not isinstance(instruction, HaltDesk | KillDesk)
@@ -93,12 +98,27 @@ def _admit(memory: Memory, instruction: Instruction, asker: Asker, ts: int) -> N
         return
     _check_lock(memory, instruction, asker, ts)
     # Asking for a proposal harms nobody: whoever decides it is asked for proof.
-    if free or rule.tier is not Tier.GREEN:
+    if free or tier_for(memory, instruction) is not Tier.GREEN:
         return
     if asker.principal.kind is PrincipalKind.PERSON and (
         refusal := access.session_refusal(memory, access.principal_of(asker), ts)
     ):
         raise Refused(refusal)
+
+
+def _check_speaker(instruction: Instruction, asker: Asker) -> None:
+    """Raise Refused where somebody says what only the desk says, or the desk what people say."""
+    by_desk = asker.principal.kind is PrincipalKind.DESK
+    if RULES[type(instruction)].desk_only and not by_desk:
+        raise Refused("Only the desk itself says that.")
+    if isinstance(instruction, SetParameters | UndoChange):
+        source, by_person = instruction.source, instruction.source is Source.PERSON
+        if by_desk == by_person or (
+            source is Source.WATCH and not isinstance(instruction, UndoChange)
+        ):
+            raise Refused(f"{asker.called} can't speak for the source {source}.")
+    if isinstance(instruction, SetParameters) and instruction.evidence and not by_desk:
+        raise Refused("Only the desk's own studies have evidence.")
 
 
 def _is_about_another(instruction: Instruction, asker: Asker) -> bool:
@@ -130,12 +150,20 @@ def _reduces_risk(memory: Memory, instruction: Instruction) -> bool:
     return isinstance(instruction, CLOSING)
 
 
+def check_may(memory: Memory, asker: Asker, bot_id: str, ts: int) -> None:
+    """Raise Refused where somebody may have nothing done for a bot, here and now: what the desk
+    does then, it does because they asked."""
+    if refusal := access.out_of_scope(memory, asker, bot_id):
+        raise Refused(refusal)
+    _check_lock(memory, SetParameters(bot_id, ()), asker, ts)
+
+
 # -- proposing ---------------------------------------------------------------------------
 
 
 def preview(memory: Memory, instruction: Instruction, asker: Asker, ts: int) -> Proposal:
     """The proposal that an instruction would become; nothing is remembered. Raises Refused."""
-    if tier_for(instruction) is Tier.GREEN:
+    if tier_for(memory, instruction) is Tier.GREEN:
         raise Refused("That acts at once and is not asked for.")
     _admit(memory, instruction, asker, ts)
     return _made(memory, instruction, asker, ts, 0)
@@ -160,10 +188,23 @@ def _propose(memory: Memory, instruction: Instruction, asker: Asker, ts: int) ->
 
 
 def _supersedes(proposal: Proposal, older: Proposal) -> bool:
-    """Whether the same person asks for the same again; who asks to be let in waits instead."""
+    """Whether the same person asks for the same again, or what proposes by itself for the same
+    parameters of a bot; who asks to be let in waits instead."""
     asked, before = ((each.books, each.instruction, each.asked_by) for each in (proposal, older))
     waits = older.state is ProposalState.OPEN and older.kind is not ProposalKind.ACCESS
-    return waits and asked == before
+    return waits and (asked == before or _thinks_better(proposal, older))
+
+
+def _thinks_better(proposal: Proposal, older: Proposal) -> bool:
+    """Whether the tuner, a rule or the model proposes once more for parameters of before."""
+    if {proposal.kind, older.kind} != {ProposalKind.TUNING} or proposal.books != older.books:
+        return False
+    wanted, before = instruction_of(proposal), instruction_of(older)
+    if not isinstance(wanted, SetParameters) or not isinstance(before, SetParameters):
+        return False
+    same = (wanted.bot_id, wanted.source) == (before.bot_id, before.source)
+    common = dict(wanted.values).keys() & dict(before.values).keys()
+    return same and wanted.source is not Source.PERSON and bool(common)
 
 
 def _check_room(memory: Memory, proposal: Proposal, role: Role) -> None:
@@ -175,10 +216,23 @@ def _check_room(memory: Memory, proposal: Proposal, role: Role) -> None:
     # What others fill must not shut out an admin.
     if len(waiting) >= OPEN_MAX and role < Role.ADMIN:
         raise Refused(f"{OPEN_MAX} proposals wait already. Decide some of them first.")
-    own = [each for each in waiting if each.asked_by == proposal.asked_by]
-    if len(own) >= OPEN_OF_ONE_MAX:
-        whose = "proposals of yours" if proposal.asked_by else "people who would be let in"
-        raise Refused(f"{OPEN_OF_ONE_MAX} {whose} wait already.")
+    own = [each for each in waiting if _of_whom(each) == _of_whom(proposal)]
+    if len(own) >= OPEN_OF_ONE_MAX and not _is_of_watch(proposal):
+        raise Refused(f"{OPEN_OF_ONE_MAX} {_of_whom(proposal)[1]} wait already.")
+
+
+def _is_of_watch(proposal: Proposal) -> bool:
+    """Whether it takes back what failed: it comes once, and has to come."""
+    instruction = instruction_of(proposal)
+    return isinstance(instruction, UndoChange) and instruction.source is Source.WATCH
+
+
+def _of_whom(proposal: Proposal) -> tuple[str, str]:
+    """Whose proposals are counted together, and what they are called."""
+    if proposal.asked_by:
+        return proposal.asked_by, "proposals of yours"
+    strangers = proposal.kind is ProposalKind.ACCESS
+    return "", "people who would be let in" if strangers else "proposals of the desk"
 
 
 def _account(proposal: Proposal) -> str:
@@ -192,7 +246,7 @@ def _account(proposal: Proposal) -> str:
 def _made(
     memory: Memory, instruction: Instruction, asker: Asker, ts: int, proposal_id: int
 ) -> Proposal:
-    tier = tier_for(instruction)
+    tier = tier_for(memory, instruction)
     drafted = draft(memory, instruction, asker, ts)
     at = asker.address
     proposal = Proposal(

@@ -6,7 +6,7 @@ Pure functions of the core's memory. They say what is to be stored and told, and
 from dataclasses import replace
 from decimal import Decimal
 
-from engine import resting, tally, unclosed
+from engine import resting, tally, unclosed, watching
 from engine.audit import Act
 from engine.candle import HOUR_MS
 from engine.effect import Audit, Effect, Notice, NoticeKind, Notify, Record, Sample, Submit
@@ -67,6 +67,7 @@ def sample(memory: Memory, ts: int) -> list[Effect]:
     hour = (ts - 1) // SAMPLE_EVERY_MS * SAMPLE_EVERY_MS
     desk.next_sample = hour + SAMPLE_EVERY_MS
     watched = [each for account in memory.accounts for each in tally.watch(memory, account, hour)]
+    watched += watching.check(memory, hour)
     if not due:
         return watched
     samples = [
@@ -362,7 +363,7 @@ def _fill_notices(
         balance=memory.accounts[fill.account].ledger.balance,
         topic=_topic(fill, before),
     )
-    counted = tally.closed(memory, trade) if trade else []
+    counted = [*tally.closed(memory, trade), *watching.closed(memory, trade)] if trade else []
     return [*effects, Notify(notice), *_told_who_asked(memory, notice, order), *counted]
 
 

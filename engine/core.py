@@ -12,6 +12,7 @@ from engine import (
     access,
     approvals,
     booking,
+    changing,
     deciding,
     errands,
     halting,
@@ -24,6 +25,7 @@ from engine import (
     stops,
     tally,
     trading,
+    watching,
 )
 from engine.audit import Act, AuditAnchor
 from engine.board import BoardView, board
@@ -102,6 +104,7 @@ from engine.instruction import (
     SyncHistory,
     TurnOff,
     TurnOn,
+    UndoChange,
     UseLinkCode,
 )
 from engine.instrument import Instrument
@@ -118,6 +121,10 @@ from engine.signal import Sides
 from engine.slot import Slot, StepFailed, naming_failures
 from engine.strategies import STRATEGIES
 from engine.strategies.kernel import NOTHING, Bar, Signal, Strategy, legal
+from engine.tiers import tier_for
+from engine.tunable import Tier
+from engine.tuning import Source
+from engine.tuning_view import TuningView, tuning_view
 from engine.view import CoreView, WhyView, core_view, why_view
 
 
@@ -218,10 +225,12 @@ class Core:
                 effects += tally.margin_call(self._memory, slot, candle.low, candle.high, closed_at)
             if slot.kept_back is not None:
                 slot.kept_back.append(event)
-                continue
-            self._memory.touch_slot(slot)
-            for bar in slot.take(candle, event.funding):
-                self._on_bar(slot, bar, event, effects)
+            else:
+                self._memory.touch_slot(slot)
+                for bar in slot.take(candle, event.funding):
+                    self._on_bar(slot, bar, event, effects)
+            if slot.successor is not None:
+                effects += staff.follow(self._memory, slot, event)
         if desk.candidates:
             effects += trading.settle_complete(self._memory)
         return effects
@@ -270,10 +279,15 @@ class Core:
         result, effects = approvals.take(
             self._memory, event.instruction, event.asker, event.ts, self._perform
         )
+        if isinstance(event.instruction, UndoChange) and event.instruction.source is Source.WATCH:
+            said = watching.answered(self._memory, event.instruction, result, event.ts)
+            effects = [*effects, *said]
         act = Act(event.ts, event.asker.actor, type(event.instruction).__name__, _said(result))
         return [Audit(act), Answer(event.request_id, result), *effects]
 
-    def _perform(self, instruction: Instruction, asker: Asker, ts: int) -> Outcome:
+    def _perform(
+        self, instruction: Instruction, asker: Asker, ts: int, proposal: Proposal | None
+    ) -> Outcome:
         """Carry out an instruction that needs nobody's word, or has it."""
         memory = self._memory
         match instruction:
@@ -292,7 +306,9 @@ class Core:
                 return Done(f"The audit's end is posted: {text}"), [Record(anchor), Notify(notice)]
             case TurnOff():
                 return self._turn_off(instruction, asker, ts)
-            case AddBot() | RemoveBot() | TurnOn() | SetSides():
+            case RemoveBot():
+                return self._remove_bot(instruction, asker, ts)
+            case AddBot() | TurnOn() | SetSides():
                 return staff.run(memory, instruction, asker, ts)
             case CancelThere() | Accept() | SyncHistory() | ArmAccount():
                 return reconcile.run(memory, instruction, asker, ts)
@@ -304,6 +320,8 @@ class Core:
                 return resting.run(memory, instruction)
             case PlaceOrder() | ClosePosition() | ClosePositions() | Decide():
                 raise Broken(f"{type(instruction).__name__} is not carried out this way")
+            case _ if isinstance(instruction, changing.TuningInstruction):
+                return changing.run(memory, instruction, asker, ts, proposal)
             case _ if isinstance(instruction, access.Errand):
                 return access.run(memory, instruction, asker, ts)
             case _:
@@ -327,6 +345,13 @@ class Core:
             Record(self._memory.bot_row(self._memory.bots[bot_id])),
             Notify(Notice(kind, ts, bot_id=bot_id, text=asker.actor)),
         ]
+
+    def _remove_bot(self, instruction: RemoveBot, asker: Asker, ts: int) -> Outcome:
+        result, effects = staff.run(self._memory, instruction, asker, ts)
+        if isinstance(result, Done):
+            forgotten = changing.forget(self._memory, instruction.bot_id, asker.actor, ts)
+            effects = [*effects, *forgotten]
+        return result, effects
 
     def _turn_off(self, instruction: TurnOff, asker: Asker, ts: int) -> Outcome:
         said = f"{asker.called} switched it off meanwhile"
@@ -364,6 +389,7 @@ class Core:
             *(Record(self._memory.bot_row(bot)) for bot in self._memory.bots.values()),
             *(Record(instrument) for instrument in self._memory.instruments.values()),
             Audit(Act(event.ts, "desk", "started", detail)),
+            *changing.dropped(self._memory, "desk", event.ts),
             Notify(Notice(NoticeKind.DESK_STARTED, event.ts, text=event.version)),
         ]
 
@@ -426,9 +452,11 @@ class Core:
 
     def unfinished(self) -> list[Effect]:
         """What an earlier process stored and may not have carried out, oldest first: orders not
-        known to be received, and histories not read to their end."""
-        resumed = [Resume(order) for order in self._memory.unfinished()]
-        return [*resumed, *reconcile.unread(self._memory)]
+        known to be received, histories not read to their end, and changes of parameters that
+        failed and were not taken back."""
+        memory = self._memory
+        resumed = [Resume(order) for order in memory.unfinished()]
+        return [*resumed, *reconcile.unread(memory), *watching.unfinished(memory)]
 
     def books(self) -> list[Books]:
         """What an exchange has to know of each account when a process begins."""
@@ -469,6 +497,10 @@ class Core:
         """What an instruction would do and cost, with nothing remembered. Raises Refused."""
         return approvals.preview(self._memory, instruction, asker, ts)
 
+    def check_may(self, asker: Asker, bot_id: str, ts: int) -> None:
+        """Raise Refused where somebody may have nothing done for a bot now."""
+        approvals.check_may(self._memory, asker, bot_id, ts)
+
     def ended(self, proposal_id: int) -> Proposal | None:
         """A proposal that ended lately."""
         return self._memory.ended.get(proposal_id)
@@ -480,6 +512,14 @@ class Core:
     def risk(self) -> BoardView:
         """How every bot stands by its limits, and the desk by its hard caps."""
         return board(self._memory)
+
+    def tuning(self) -> TuningView:
+        """Every parameter with its bounds for now, and what came of the changes."""
+        return tuning_view(self._memory)
+
+    def tier(self, instruction: Instruction) -> Tier:
+        """What it takes to carry out an instruction now. Raises Refused where it can't be told."""
+        return tier_for(self._memory, instruction)
 
     def why(self, symbol: str) -> list[WhyView]:
         """What each bot on `symbol` thinks of it, and what the gates would say now."""

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from engine import access, confirmation, manual
+from engine import access, confirmation, manual, moves
 from engine.audit import Act
 from engine.drafts import bot_of, draft, instruction_of
 from engine.effect import (
@@ -25,7 +25,16 @@ from engine.effect import (
     Record,
 )
 from engine.errors import Refused
-from engine.instruction import ClosePosition, Decide, Instruction, PlaceOrder, SetRole
+from engine.instruction import (
+    ClosePosition,
+    Decide,
+    Instruction,
+    PlaceOrder,
+    RollBack,
+    SetParameters,
+    SetRole,
+    UndoChange,
+)
 from engine.memory import Memory
 from engine.people import (
     DESK,
@@ -35,12 +44,21 @@ from engine.people import (
     Role,
     beyond_bots,
 )
-from engine.proposal import Proposal, ProposalState, Vote, Way, card_topic, digest, shown_of
+from engine.proposal import (
+    Proposal,
+    ProposalKind,
+    ProposalState,
+    Vote,
+    Way,
+    card_topic,
+    digest,
+    shown_of,
+)
 from engine.tiers import OF_THE_OFFICE, decider, tier_for
 from engine.tunable import Tier
 
-# Carries out an instruction that may act now: for whom, and when.
-Perform = Callable[[Instruction, Asker, int], Outcome]
+# Carries out an instruction that may act now: for whom, when, and by which proposal, if any.
+Perform = Callable[[Instruction, Asker, int, Proposal | None], Outcome]
 
 # How far a clock may go back before nothing that was timed by it is believed any more.
 CLOCK_SLACK_MS = 2_000
@@ -238,6 +256,8 @@ def _drift(case: _Case) -> str:
             return confirmation.drift(before.ticket, found)
         if before.tickets:
             return confirmation.drift_of_all(memory, before.tickets, case.ts)
+        if tier_for(memory, instruction) is not case.proposal.tier:
+            return "it takes something else now than it did"
         now = draft(memory, instruction, case.asker, case.ts).shown
     except Refused as error:
         return str(error).rstrip(".")
@@ -246,6 +266,8 @@ def _drift(case: _Case) -> str:
     for old, new in zip(before.changes, now.changes, strict=True):
         if old.before != new.before:
             return f"{old.name} was {old.before!r}, it is {new.before!r} now"
+        if case.proposal.kind is ProposalKind.TUNING and old != new:
+            return f"{old.name} would become {new.after!r} now, not {old.after!r}"
     return ""
 
 
@@ -266,7 +288,7 @@ def _approved(case: _Case) -> Outcome:
     if missing > 0:
         text = f"Approved by you. {missing} more must approve {named(proposal)}."
         return Done(text), [*effects, *_kept(memory, proposal, ts)]
-    delay = memory.policy.delay_ms if _raises_risk(memory, case.instruction) else 0
+    delay = memory.policy.delay_ms if _raises_risk(case) else 0
     if delay:
         proposal = replace(proposal, state=ProposalState.APPROVED, effective_at=ts + delay)
         text = f"Approved. It takes effect in {delay // 1000} s, unless an admin rejects it."
@@ -281,11 +303,15 @@ def _called(memory: Memory, vote: Vote) -> str:
     return person.name if person else vote.actor
 
 
-def _raises_risk(memory: Memory, instruction: Instruction) -> bool:
+def _raises_risk(case: _Case) -> bool:
     """Whether a RED instruction gives away more than there is now; what takes away is not
     delayed."""
+    memory, instruction = case.memory, case.instruction
+    if isinstance(instruction, SetParameters | UndoChange | RollBack):
+        moved = moves.checked(memory, instruction)
+        return case.proposal.tier is Tier.RED and moves.raises_risk(memory, moved)
     if not isinstance(instruction, SetRole):
-        return tier_for(instruction) is Tier.RED
+        return case.proposal.tier is Tier.RED
     known = memory.office.people.get(instruction.principal_id)
     if instruction.role is Role.NOBODY:
         return False
@@ -325,7 +351,7 @@ def _carried_out(case: _Case) -> Outcome:
     elif shown.tickets:
         result, done = confirmation.send_all(memory, shown.tickets, proposal.address, ts)
     else:
-        result, done = case.perform(case.instruction, case.asker, ts)
+        result, done = case.perform(case.instruction, case.asker, ts, proposal)
     if isinstance(result, Done):
         ended = end(memory, proposal, ProposalState.DONE, result.text, ts, case.asker)
         return result, [*done, *ended]

@@ -19,6 +19,9 @@ from engine.runtime import Runtime, Seal
 from engine.strategies import STRATEGIES
 from engine.strategies.kernel import Strategy
 from engine.studies import Studies
+from engine.tunable import Tier
+from engine.tuning import Studying
+from engine.tuning_view import TuningView
 from engine.view import CoreView, WhyView
 
 # Whether a connection is well, and how it is in words.
@@ -40,7 +43,8 @@ class Desk:
     the candles, what is assumed, what of the settings does not take effect. `links` are what
     connects the desk to people, by name, each telling how it is. `settings` are those in force,
     by section, without secrets; `rates` how often each may say what; `studies` are its backtests,
-    `holdings` lists the candles stored for them; `switch` is its emergency stop; `strategies` are
+    `holdings` lists the candles stored for them; `switch` is its emergency stop; `tuner` searches
+    for better parameters, and holds live trades against backtests; `strategies` are
     the program's and the user's own, by name. `uids` are the exchange accounts that are traded,
     none on paper; `mirror` tells how what others read of the desk is.
     """
@@ -56,6 +60,7 @@ class Desk:
     rates: Paces
     studies: Studies
     switch: Switch
+    tuner: Studying
     holdings: Callable[[], Sequence[Holding]] = tuple
     strategies: Mapping[str, Strategy] = field(default_factory=lambda: STRATEGIES)
     remarks: tuple[str, ...] = ()
@@ -97,6 +102,14 @@ class Desk:
     def risk(self) -> BoardView:
         return self.runtime.risk()
 
+    def tuning(self) -> TuningView:
+        """Every parameter of the desk and its bots, and what came of its changes."""
+        return self.runtime.tuning()
+
+    def tier(self, instruction: Instruction) -> Tier:
+        """What it takes to carry out an instruction now. Raises Refused where it can't be told."""
+        return self.runtime.tier(instruction)
+
     def instrument(self, symbol: str) -> Instrument:
         return self.market.instrument(symbol)
 
@@ -128,7 +141,7 @@ class Desk:
                 return each
         if found := self.runtime.ended(proposal_id):
             return found
-        return await self.store.proposal(proposal_id)
+        return await self.store.one(Proposal, proposal_id)
 
     async def recent(
         self,

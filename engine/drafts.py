@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from engine import access, manual, reconcile, relief, staff, stops
+from engine import access, manual, reconcile, relief, staff, stops, tuning_draft
 from engine.errors import Refused
 from engine.instruction import (
     Accept,
@@ -23,6 +23,7 @@ from engine.instruction import (
     ClosePositions,
     EndEnrollment,
     Instruction,
+    LetTune,
     LiftLocks,
     MoveStops,
     PlaceOrder,
@@ -30,10 +31,13 @@ from engine.instruction import (
     ResetBreaker,
     ResumeBot,
     ResumeDesk,
+    RollBack,
+    SetParameters,
     SetRole,
     SetSides,
     SyncHistory,
     TurnOn,
+    UndoChange,
     UnlockPerson,
 )
 from engine.levels import plain
@@ -82,6 +86,8 @@ def draft(memory: Memory, instruction: Instruction, asker: Asker, ts: int) -> Dr
             changed, title = relief.shown(memory, instruction), relief.title(instruction)
             meaning = f"CLEAR LIMITS {_spoken(bot_id)}".rstrip()
             return Draft(ProposalKind.COMMAND, title, meaning, changed)
+        case SetParameters() | UndoChange() | RollBack() | LetTune():
+            return _tuning(memory, instruction)
         case SetRole():
             return _role(memory, instruction, asker)
         case EndEnrollment(principal_id):
@@ -108,6 +114,12 @@ def _resume_desk(memory: Memory) -> Draft:
     risk = "Bots may open positions again, with all that this account holds."
     shown = Shown((Change("trading", f"halted: {why}", "on"),), risk=risk)
     return Draft(ProposalKind.COMMAND, "Resume trading", "RESUME TRADING", shown)
+
+
+def _tuning(memory: Memory, wanted: tuning_draft.Drafted) -> Draft:
+    named, phrase = tuning_draft.title(memory, wanted), tuning_draft.meaning(memory, wanted)
+    kind = ProposalKind.COMMAND if isinstance(wanted, LetTune) else ProposalKind.TUNING
+    return Draft(kind, named, phrase, tuning_draft.shown(memory, wanted))
 
 
 def _order(memory: Memory, instruction: PlaceOrder | ClosePosition, ts: int) -> Draft:
@@ -237,6 +249,11 @@ def _spoken(name: str) -> str:
     return "".join(letter for letter in plain if letter.isascii() and letter.isalnum())
 
 
+def bot_of(instruction: Instruction) -> str:
+    """The bot that an instruction is about; empty where it is about none."""
+    return str(getattr(instruction, "bot_id", ""))
+
+
 # -- instructions as text ----------------------------------------------------------------
 
 
@@ -251,11 +268,6 @@ def instruction_of(proposal: Proposal) -> Instruction:
     name, _, body = proposal.instruction.partition(" ")
     instruction: Instruction = _adapters()[name].validate_json(body)
     return instruction
-
-
-def bot_of(instruction: Instruction) -> str:
-    """The bot that an instruction is about; empty where it is about none."""
-    return str(getattr(instruction, "bot_id", ""))
 
 
 @cache

@@ -6,16 +6,17 @@ Pure like the core: it only keeps and adds up. A restart gives it back to the la
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from pydantic import TypeAdapter
 
+from engine import overlay
 from engine.alert import Alert
 from engine.bot import Bot, BotPlan, BotRow, BotStatus
 from engine.instrument import Instrument, exact
 from engine.ledger import Funding, Ledger, payment_id
-from engine.limits import NO_CAPS, NO_LIMITS, Caps, Limits
+from engine.limits import NO_CAPS, NO_LIMITS, Caps, Limits, with_limits
 from engine.mail import Address
 from engine.margin import alarm_price
 from engine.order import ZERO, Fill, Order, OrderStatus, Reason
@@ -30,6 +31,7 @@ from engine.standing import CapLog, Tally, day_of
 from engine.strategies import STRATEGIES
 from engine.strategies.kernel import Bar, Signal, Strategy
 from engine.survey import Difference, Survey
+from engine.tuning import DESK_SCOPE, Dropped, Snapshot, TuningState, values_of
 
 STATE_VERSION = 1
 # Executions remembered for telling repeats: all that are met again when three months of history
@@ -244,6 +246,25 @@ def added_bots(states: Mapping[str, StateRow], books: str) -> dict[str, BotPlan]
     return _DESK.validate_json(body).added if body else {}
 
 
+def tuning_key(books: str) -> str:
+    """The key of the row in which the tuning of these books is stored."""
+    return f"tuning:{books}"
+
+
+def snapshots_key(books: str) -> str:
+    """The key of the row in which the snapshots of parameters of these books are stored."""
+    return f"snapshots:{books}"
+
+
+def tuned_values(states: Mapping[str, StateRow], books: str) -> dict[str, dict[str, float]]:
+    """The values of parameters that somebody set in these books, by scope and name, as stored."""
+    body = stored(states, tuning_key(books), STATE_VERSION)
+    if not body:
+        return {}
+    state = _TUNING.validate_json(body)
+    return {scope: dict(values_of(state, scope)) for scope in state.values}
+
+
 def kept_uids(states: Mapping[str, StateRow], accounts: Iterable[str]) -> dict[str, str]:
     """The exchange accounts that stored books belong to, by ours; none of books that are new."""
     bodies = {account: stored(states, f"account:{account}", STATE_VERSION) for account in accounts}
@@ -254,10 +275,17 @@ def kept_uids(states: Mapping[str, StateRow], accounts: Iterable[str]) -> dict[s
 _DESK = TypeAdapter(DeskState)
 _ACCOUNT = TypeAdapter(AccountState)
 _OFFICE = TypeAdapter(OfficeState)
+_TUNING = TypeAdapter(TuningState)
+_SNAPSHOTS = TypeAdapter(list[Snapshot])
 
 
 class Memory:
-    """Everything the core knows, and which parts of it changed since it was last stored."""
+    """Everything the core knows, and which parts of it changed since it was last stored.
+
+    `bases` and `base_limits` are the bots and limits as the settings have them, `bots` and `policy`
+    those in force, with what was tuned. `dropped` are tuned values that this program has no place
+    for any more.
+    """
 
     def __init__(
         self,
@@ -274,8 +302,13 @@ class Memory:
         self.books = books
         self.policy = policy
         self.ladders = policy.limits.ladders
+        self.base_limits = policy.limits
+        self.bases: dict[str, Bot] = {}
         self.desk = DeskState()
         self.office = OfficeState()
+        self.tuning = TuningState()
+        self.snapshots: list[Snapshot] = []
+        self.dropped: list[Dropped] = []
         self.ended: dict[int, Proposal] = {}
         self.bots: dict[str, Bot] = {}
         self.accounts: dict[str, AccountState] = {}
@@ -286,6 +319,9 @@ class Memory:
         self._dirty_slots: dict[Slot, None] = {}
         self._dirty_accounts: dict[str, None] = {}
         self._office_is_dirty = False
+        self._tuning_is_dirty = False
+        self._snapshots_are_dirty = False
+        self._recalls = 0
         for bot in bots:
             self.put_bot(bot)
 
@@ -293,7 +329,7 @@ class Memory:
 
     def put_bot(self, bot: Bot) -> list[Slot]:
         """Set a bot to work on an account of its own; its slots, one for each symbol."""
-        self.bots[bot.bot_id] = bot
+        self.bots[bot.bot_id] = self.bases[bot.bot_id] = bot
         self.owners[bot.account] = bot
         self.accounts[bot.account] = AccountState(Ledger(bot.capital))
         slots = [Slot(bot, symbol, self.interval) for symbol in bot.symbols]
@@ -307,6 +343,7 @@ class Memory:
         """Forget a bot that is flat, and all that belongs to it alone, but never its id."""
         self._keep_loss(bot.account)
         del self.bots[bot.bot_id], self.owners[bot.account], self.accounts[bot.account]
+        del self.bases[bot.bot_id]
         self._dirty_accounts.pop(bot.account, None)
         for symbol in bot.symbols:
             self.slots[symbol] = [slot for slot in self.slots[symbol] if slot.bot is not bot]
@@ -317,6 +354,31 @@ class Memory:
         self.desk.sequences.pop(bot.bot_id, None)
         if bot.bot_id in self.desk.paused:
             self.desk.paused.remove(bot.bot_id)
+
+    def employ(self, bot: Bot) -> list[Slot]:
+        """Have another version of a bot work from now on; its slots, which obey it."""
+        self.bots[bot.bot_id] = self.owners[bot.account] = bot
+        slots = [self.slot(bot.bot_id, symbol) for symbol in bot.symbols]
+        for slot in slots:
+            slot.work_for(bot)
+        return slots
+
+    def limit(self, limits: Limits) -> None:
+        """Have other limits in force from now on."""
+        self.policy = replace(self.policy, limits=limits)
+        self.ladders = limits.ladders
+
+    def put_slot(self, before: Slot, after: Slot) -> None:
+        """Have a slot work in the place of another, and stored instead of it."""
+        slots = self.slots[before.symbol]
+        slots[slots.index(before)] = after
+        self._dirty_slots.pop(before, None)
+        self.touch_slot(after)
+
+    def next_recall(self) -> int:
+        """A number for asking for candles of before."""
+        self._recalls += 1
+        return self._recalls
 
     def _keep_loss(self, account: str) -> None:
         """What an account lost today still counts for the desk's cap when it is gone."""
@@ -356,6 +418,16 @@ class Memory:
         """The office, to be changed now and stored with the next commit."""
         self._office_is_dirty = True
         return self.office
+
+    def touch_tuning(self) -> TuningState:
+        """What is remembered of tuning, to be changed now and stored with the next commit."""
+        self._tuning_is_dirty = True
+        return self.tuning
+
+    def keep_snapshots(self, kept: list[Snapshot]) -> None:
+        """Remember these snapshots: a row of their own, since they are large and change seldom."""
+        self.snapshots = kept
+        self._snapshots_are_dirty = True
 
     def keep_proposal(self, proposal: Proposal) -> None:
         """Remember a proposal as it stands; one that ended, for a while."""
@@ -520,9 +592,17 @@ class Memory:
         if self._office_is_dirty:
             body = _OFFICE.dump_json(self.office).decode()
             rows.append(StateRow(OFFICE_KEY, STATE_VERSION, body))
+        if self._tuning_is_dirty:
+            body = _TUNING.dump_json(self.tuning).decode()
+            rows.append(StateRow(tuning_key(self.books), STATE_VERSION, body))
+        if self._snapshots_are_dirty:
+            body = _SNAPSHOTS.dump_json(self.snapshots).decode()
+            rows.append(StateRow(snapshots_key(self.books), STATE_VERSION, body))
         self._dirty_slots.clear()
         self._dirty_accounts.clear()
         self._office_is_dirty = False
+        self._tuning_is_dirty = False
+        self._snapshots_are_dirty = False
         return rows
 
     def restore(
@@ -543,6 +623,10 @@ class Memory:
         for account in self.accounts:
             if body := stored(states, f"account:{account}", STATE_VERSION):
                 self.accounts[account] = _ACCOUNT.validate_json(body)
+        if body := stored(states, tuning_key(self.books), STATE_VERSION):
+            self._restore_tuning(_TUNING.validate_json(body))
+        if body := stored(states, snapshots_key(self.books), STATE_VERSION):
+            self.snapshots = _SNAPSHOTS.validate_json(body)
         for slot in (slot for slots in self.slots.values() for slot in slots):
             if body := stored(states, slot.key, STATE_VERSION):
                 slot.load(body)
@@ -554,6 +638,22 @@ class Memory:
             self.see(payment.account, payment_id(payment.symbol, payment.ts))
         for fill in executed:
             self.see(fill.account, fill.exec_id)
+
+    def _restore_tuning(self, state: TuningState) -> None:
+        """Have in force what was tuned, as far as there is a place for it; no slot has seen
+        anything yet."""
+        self.tuning = state
+        now = max(state.clock, self.desk.now)
+        self.dropped = overlay.sift(state, self.bases, self.base_limits, now)
+        self._tuning_is_dirty = bool(self.dropped)
+        for bot_id, base in self.bases.items():
+            values = values_of(state, bot_id)
+            if not values:
+                continue
+            bot = overlay.tuned_bot(base, values)
+            for slot in self.employ(bot):
+                self.put_slot(slot, Slot(bot, slot.symbol, self.interval))
+        self.limit(with_limits(self.base_limits, values_of(state, DESK_SCOPE)))
 
     def _recall_ids(self, states: Mapping[str, StateRow]) -> None:
         """Every id that has books here, also of before they were noted."""

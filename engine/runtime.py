@@ -25,6 +25,7 @@ from engine.effect import (
     Audit,
     CloseAccount,
     Effect,
+    Instruct,
     LiftLatch,
     Notify,
     OpenAccount,
@@ -62,10 +63,12 @@ from engine.mail import Sealed
 from engine.memory import ENDED_PROPOSALS, SEEN_EXECUTIONS
 from engine.order import Fill, Order
 from engine.pace import until
-from engine.people import Asker, Identity, Person
+from engine.people import DESK, Asker, Identity, Person
 from engine.ports import Clock, Commit, Exchange, JournalRow, Market, StateRow, Store
 from engine.position import Position
 from engine.proposal import Proposal
+from engine.tunable import Tier
+from engine.tuning_view import TuningView
 from engine.view import CoreView, WhyView
 
 # Candles without consequences that share one transaction. After a crash they are taken
@@ -88,6 +91,8 @@ COMMIT_DELAYS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 20.0)
 
 # A desk that was told to end does not wait longer for its database: it is killed otherwise.
 STOPPING_PATIENCE_S = 1.0
+# The request of an instruction that the desk gives itself.
+NOBODY_WAITS = 0
 # Commands not yet in the audit; a commit takes all of them.
 NOTES_MAX = 2_000
 BUSY = "The desk is busy. Nothing was changed; try again in a moment."
@@ -176,6 +181,12 @@ class Runtime:
     def risk(self) -> BoardView:
         return self._core.risk()
 
+    def tuning(self) -> TuningView:
+        return self._core.tuning()
+
+    def tier(self, instruction: Instruction) -> Tier:
+        return self._core.tier(instruction)
+
     @property
     def epoch(self) -> int:
         """Which process of this database's desk this is, counted up at each start."""
@@ -189,6 +200,10 @@ class Runtime:
     def preview(self, instruction: Instruction, asker: Asker) -> Proposal:
         """What an instruction would do and cost; nothing is changed. Raises Refused."""
         return self._core.preview(instruction, asker, self._clock.now())
+
+    def check_may(self, asker: Asker, bot_id: str) -> None:
+        """Raise Refused where somebody may have nothing done for a bot now."""
+        self._core.check_may(asker, bot_id, self._clock.now())
 
     def ended(self, proposal_id: int) -> Proposal | None:
         """A proposal that ended lately."""
@@ -401,7 +416,7 @@ class Runtime:
             CandleClosed(symbol, candle, ts, late=True, funding=rates[settled_before(ts)])
             for candle, ts in zip(found, closes, strict=True)
         ]
-        return CandlesRecalled(wanted.bot_id, symbol, candles, complete=True)
+        return CandlesRecalled(wanted.bot_id, symbol, candles, True, wanted.recall)
 
     @property
     def _inbox(self) -> int:
@@ -555,6 +570,8 @@ class Runtime:
                 self._exchange.close_account(account)
             case RecallCandles():
                 await self._warm_up(effect)
+            case Instruct(instruction):
+                self._post(Instructed(instruction, DESK, NOBODY_WAITS, self._clock.now()))
             case LiftLatch():
                 if reason := self._lift_latch():
                     return (DeskHalted(reason, self._clock.now()),)

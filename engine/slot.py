@@ -11,7 +11,7 @@ from engine.bot import Bot
 from engine.candle import Aggregator, Candle
 from engine.errors import CountersignError
 from engine.event import CandleClosed
-from engine.strategies.kernel import Bar, Signal, Strategy
+from engine.strategies.kernel import Bar, Signal
 from engine.strategies.pipeline import UNHEARD, Heard, hear
 
 
@@ -35,6 +35,8 @@ class SlotState:
 
 
 _STATE = TypeAdapter(SlotState)
+# What a kernel is stored as that has not seen all candles of before: it begins again.
+HALF_WARM = ()
 
 
 class StepFailed(CountersignError):
@@ -53,9 +55,11 @@ def naming_failures() -> Iterator[None]:
 class Slot:
     """A bot at work on one symbol: the strategy's memory and what it needs every bar.
 
-    `kept_back` holds the candles that close while those of before are looked up; else it is None.
-    `alarm` is the price at which people are told that the margin of what is held runs out, negative
-    for a short; 0.0 where none is watched.
+    `params` are those that its kernel was made with: where its bot was given others since, the
+    `successor` works with them as soon as it is warm. `kept_back` holds the candles that close
+    while those of before are looked up, by the number `recall`; else it is None. `alarm` is the
+    price at which people are told that the margin of what is held runs out, negative for a short;
+    0.0 where none is watched.
     """
 
     __slots__ = (
@@ -76,7 +80,9 @@ class Slot:
         "last_bar",
         "opened_at",
         "params",
+        "recall",
         "step",
+        "successor",
         "symbol",
         "window",
     )
@@ -104,10 +110,29 @@ class Slot:
         self.alarm = 0.0
         self.last_bar: Bar | None = None
         self.kept_back: list[CandleClosed] | None = None
+        self.recall = 0
+        self.successor: Slot | None = None
+
+    @property
+    def bars_needed(self) -> int:
+        """How many bars its kernel has to see before it is warm."""
+        return self.bot.strategy.bars(self.params)
 
     @property
     def is_warm(self) -> bool:
-        return self.bars >= self.bot.strategy.bars_needed
+        return self.bars >= self.bars_needed
+
+    def work_for(self, bot: Bot) -> None:
+        """Obey the rules of another version of its bot; the kernel stays the one it has."""
+        self.bot = bot
+        self.exits = bot.strategy.exits_for(self.symbol)
+
+    def take_over(self, before: "Slot") -> None:
+        """Know what the slot that worked here before knows of its position."""
+        self.cooldown_until = before.cooldown_until
+        self.held = before.held
+        self.opened_at = before.opened_at
+        self.alarm = before.alarm
 
     def see(self, bar: Bar) -> Signal:
         """Let the strategy take a closed bar of its timeframe; what it wants after it."""
@@ -156,7 +181,7 @@ class Slot:
             higher=self.higher,
             higher_open_bar=self.higher_aggregator.open_bar if self.higher_aggregator else None,
             higher_is_new=self._higher_is_new,
-            made_with=_made_with(self.bot.strategy),
+            made_with=_made_with(self) if self.kept_back is None else HALF_WARM,
         )
         return _STATE.dump_json(state).decode()
 
@@ -167,7 +192,7 @@ class Slot:
         if state.made_with is None:
             # Stored before slots counted bars: the only strategy of then counted its own first.
             state.bars = int(state.kernel[0])
-        elif state.made_with != _made_with(self.bot.strategy):
+        elif state.made_with != _made_with(self):
             return
         shape = (sum(1 for _ in flat(self.kernel)), len(self.window))
         if (len(state.kernel), len(state.window)) != shape:
@@ -185,8 +210,9 @@ class Slot:
             self.higher_aggregator.open_bar = state.higher_open_bar
 
 
-def _made_with(strategy: Strategy) -> tuple[float, ...]:
-    return (float(strategy.timeframe), float(strategy.higher), *flat(strategy.params))
+def _made_with(slot: Slot) -> tuple[float, ...]:
+    strategy = slot.bot.strategy
+    return (float(strategy.timeframe), float(strategy.higher), *flat(slot.params))
 
 
 def flat(state: Any) -> Iterator[float]:

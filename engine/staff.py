@@ -23,7 +23,7 @@ from engine.effect import (
     Record,
 )
 from engine.errors import BadInput, Refused
-from engine.event import CandlesRecalled
+from engine.event import CandleClosed, CandlesRecalled
 from engine.instruction import AddBot, RemoveBot, SetSides, TurnOff, TurnOn
 from engine.memory import Memory
 from engine.people import Asker
@@ -186,19 +186,20 @@ def recall(memory: Memory, slots: list[Slot]) -> list[Effect]:
 
     Until they are there it keeps back what closes.
     """
-    cursors, interval = memory.desk.cursors, memory.interval
-    cold = [slot for slot in slots if not slot.bars and slot.symbol in cursors]
+    cold = [slot for slot in slots if not slot.bars and slot.symbol in memory.desk.cursors]
     for slot in cold:
         slot.kept_back = []
-    return [
-        RecallCandles(
-            slot.bot.bot_id,
-            slot.symbol,
-            cursors[slot.symbol] + interval,
-            plans.candles_needed(slot.bot.strategy, interval),
-        )
-        for slot in cold
-    ]
+    return [_asked(memory, slot) for slot in cold]
+
+
+def _asked(memory: Memory, slot: Slot) -> RecallCandles:
+    return RecallCandles(
+        slot.bot.bot_id,
+        slot.symbol,
+        memory.desk.cursors[slot.symbol] + memory.interval,
+        plans.candles_needed(slot.bot.strategy, memory.interval),
+        slot.recall,
+    )
 
 
 def recalled(memory: Memory, event: CandlesRecalled) -> list[Effect]:
@@ -209,19 +210,103 @@ def recalled(memory: Memory, event: CandlesRecalled) -> list[Effect]:
     """
     slots = memory.slots.get(event.symbol, ())
     slot = next((each for each in slots if each.bot.bot_id == event.bot_id), None)
-    if slot is None or slot.kept_back is None:
+    if slot is None:
+        return []
+    if event.recall and slot.successor is not None:
+        return _successor_recalled(memory, slot, slot.successor, event)
+    if slot.kept_back is None or event.recall != slot.recall:
         return []
     effects: list[Effect] = []
     for candle in (*event.candles, *(slot.kept_back if event.complete else ())):
-        try:
-            with naming_failures():
-                slot.warm_up(candle)
-        except StepFailed as failure:
-            effects += switch_off(memory, slot, failure)
+        effects += _warmed(memory, slot, candle)
     if event.complete:
         slot.kept_back = None
         memory.touch_slot(slot)
     return effects
+
+
+def _warmed(memory: Memory, slot: Slot, candle: CandleClosed) -> list[Effect]:
+    """Have a slot take a candle of before; what its failure calls for."""
+    try:
+        with naming_failures():
+            slot.warm_up(candle)
+    except StepFailed as failure:
+        return switch_off(memory, slot, failure)
+    return []
+
+
+# -- another kernel ----------------------------------------------------------------------
+
+
+def succeed(memory: Memory, slots: list[Slot]) -> list[Effect]:
+    """Have a successor warm up for each slot whose bot has other parameters by now than its kernel
+    was made with. Until that is warm the slot goes on as it is, and so do the exits of what it
+    holds."""
+    effects: list[Effect] = []
+    for slot in slots:
+        params = slot.bot.strategy.params
+        if slot.params == params:
+            slot.successor = None
+        elif slot.successor is not None and slot.successor.params == params:
+            slot.successor.work_for(slot.bot)
+        else:
+            effects += _begin_successor(memory, slot)
+    return effects
+
+
+def _begin_successor(memory: Memory, slot: Slot) -> list[Effect]:
+    successor = Slot(slot.bot, slot.symbol, memory.interval)
+    if slot.symbol not in memory.desk.cursors:
+        # Nobody has seen anything yet.
+        successor.take_over(slot)
+        memory.put_slot(slot, successor)
+        return []
+    successor.recall = memory.next_recall()
+    successor.kept_back = []
+    slot.successor = successor
+    return [_asked(memory, successor)]
+
+
+def _successor_recalled(
+    memory: Memory, slot: Slot, successor: Slot, event: CandlesRecalled
+) -> list[Effect]:
+    if successor.kept_back is None or event.recall != successor.recall:
+        return []
+    for candle in (*event.candles, *(successor.kept_back if event.complete else ())):
+        if failed := _warmed(memory, successor, candle):
+            return _give_up(slot, failed)
+    if event.complete:
+        successor.kept_back = None
+        _take_place(memory, slot, successor)
+    return []
+
+
+def follow(memory: Memory, slot: Slot, event: CandleClosed) -> list[Effect]:
+    """Have the successor of a slot take a candle that the slot took."""
+    successor = slot.successor
+    if successor is None:
+        return []
+    if successor.kept_back is not None:
+        successor.kept_back.append(event)
+        return []
+    if failed := _warmed(memory, successor, event):
+        return _give_up(slot, failed)
+    _take_place(memory, slot, successor)
+    return []
+
+
+def _give_up(slot: Slot, failed: list[Effect]) -> list[Effect]:
+    """The kernel that works goes on minding what is held; nothing is entered until a person says
+    so, which lets the other one try again."""
+    slot.successor = None
+    return failed
+
+
+def _take_place(memory: Memory, slot: Slot, successor: Slot) -> None:
+    """Put a successor to work once it is warm, or as cold as what it succeeds."""
+    if successor.is_warm or not slot.is_warm:
+        successor.take_over(slot)
+        memory.put_slot(slot, successor)
 
 
 # -- what may be entered -----------------------------------------------------------------
@@ -274,10 +359,15 @@ def switch_off(memory: Memory, slot: Slot, failure: StepFailed) -> list[Effect]:
 
 
 def _turn_on(memory: Memory, wanted: TurnOn, asker: Asker, ts: int) -> Outcome:
-    for key in _switched_off(memory, wanted):
+    keys = _switched_off(memory, wanted)
+    for key in keys:
         del memory.desk.disabled[key]
+    slots = [memory.slot(*key.split(":")) for key in keys]
     text = f"{_called(wanted)} is on again."
-    return Done(text), [_told(f"{asker.called} switched on {_called(wanted)}.", ts)]
+    return Done(text), [
+        _told(f"{asker.called} switched on {_called(wanted)}.", ts),
+        *succeed(memory, slots),
+    ]
 
 
 def _told(text: str, ts: int, bot_id: str | None = None) -> Effect:

@@ -19,6 +19,7 @@ from engine.order import ZERO, Reason
 from engine.position import Trade
 from engine.slot import Slot
 from engine.standing import (
+    LAST_TRADES,
     Lock,
     Result,
     Standing,
@@ -110,13 +111,13 @@ def _words(found: Standing) -> str:
 
 
 def _watch_cap(memory: Memory, account: str, ts: int) -> list[Effect]:
-    cap = memory.policy.caps.daily_loss
-    if not cap:
-        return []
     today = memory.accounts[account].tally.today
     if today is None or today.began < day_of(ts):
         equity = memory.equity(account)
         memory.touch_account(account).tally.today = window(Span.DAY, ts, equity)
+    cap = memory.policy.caps.daily_loss
+    if not cap:
+        return []
     log, lost = memory.desk.cap_log, lost_today(memory, ts)
     if lost < cap or log.told_on == day_of(ts):
         return []
@@ -149,6 +150,8 @@ def closed(memory: Memory, trade: Trade) -> list[Effect]:
     if trade.exit_time < tally.closed_at:
         return []
     tally.closed_at = trade.exit_time
+    tally.wins += trade.net_pnl > 0
+    tally.last = (*tally.last, Result(trade.exit_time, trade.net_pnl))[-LAST_TRADES:]
     return [
         *_count_streak(memory, tally, trade),
         *_count_stop_outs(memory, tally, trade),

@@ -89,8 +89,9 @@ class AccountView:
 @dataclass(frozen=True, slots=True)
 class BotView:
     """A bot at work. `missing` are the bars that it needs before it may trade, by symbol, where it
-    does; `max_ages` the ages (ms, 0: none) at which its positions leave, by symbol; `tuned` the
-    parameters that somebody set; `added` says that it can be removed."""
+    does; `seen` is how many bars each of its kernels has seen at least; `max_ages` the ages (ms, 0:
+    none) at which its positions leave, by symbol; `tuned` the parameters that somebody set; `added`
+    says that it can be removed."""
 
     bot_id: str
     strategy: str
@@ -100,6 +101,7 @@ class BotView:
     account: str
     status: BotStatus
     missing: dict[str, int]
+    seen: int
     max_ages: dict[str, int]
     tuned: dict[str, str]
     added: bool
@@ -195,16 +197,20 @@ def _bot_view(memory: Memory, bot: Bot) -> BotView:
         account=bot.account,
         status=memory.status(bot),
         missing=_missing(memory, bot),
+        seen=min(slot.bars for slot in _slots(memory, bot)),
         max_ages={each: bot.strategy.exits_for(each).max_age_ms for each in bot.symbols},
         tuned={name: bot.strategy.tunable[name].show(value) for name, value in bot.values},
         added=bot.bot_id in memory.desk.added,
     )
 
 
+def _slots(memory: Memory, bot: Bot) -> list[Slot]:
+    return [memory.slot(bot.bot_id, symbol) for symbol in bot.symbols]
+
+
 def _missing(memory: Memory, bot: Bot) -> dict[str, int]:
-    slots = (memory.slot(bot.bot_id, symbol) for symbol in bot.symbols)
-    needed = bot.strategy.bars_needed
-    return {slot.symbol: needed - slot.bars for slot in slots if not slot.is_warm}
+    slots = _slots(memory, bot)
+    return {slot.symbol: slot.bars_needed - slot.bars for slot in slots if not slot.is_warm}
 
 
 def _account_view(memory: Memory, bot: Bot) -> AccountView:

@@ -31,6 +31,7 @@ from engine.instruction import (
     HaltDesk,
     Instruction,
     KillDesk,
+    LetTune,
     LiftLocks,
     LockPerson,
     MakeLinkCode,
@@ -44,6 +45,7 @@ from engine.instruction import (
     ResumeDesk,
     SetRole,
     SetSides,
+    StopTuning,
     SyncHistory,
     TurnOff,
     TurnOn,
@@ -122,6 +124,7 @@ TIERS = {
     Tier.YELLOW: {
         ResumeBot, AddBot, RemoveBot, TurnOn, SetSides, PlaceOrder, ClosePosition, UnlockPerson,
         ClosePositions, MoveStops, CancelThere, Accept, SyncHistory, LiftLocks, ResetBreaker,
+        LetTune,
     },
     Tier.RED: {ResumeDesk, SetRole, EndEnrollment, ArmAccount, ClearCooldown},
 }  # fmt: skip
@@ -139,7 +142,7 @@ def test_what_takes_a_human_is_what_the_design_names(kind):
 
 def test_what_reduces_risk_stands_under_no_lock():
     always = {kind for kind, rule in tiers.RULES.items() if rule.reduces_risk}
-    assert always == {PauseBot, HaltDesk, TurnOff, BreakEven, CancelOrders, KillDesk}
+    assert always == {PauseBot, HaltDesk, TurnOff, BreakEven, CancelOrders, KillDesk, StopTuning}
 
 
 def test_what_is_red_takes_an_admin_to_decide():
