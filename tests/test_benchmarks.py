@@ -3,12 +3,14 @@
 import ast
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from benchmarks import backtest_cold, backtest_exact, backtest_fast, peers, sweep
+from benchmarks import backtest_cold, backtest_exact, backtest_fast, peers, sweep, tune
 from benchmarks.workload import funded, peers_plan, random_columns, unfunded, whole_plan
 from engine.backtest import exact, fast
+from engine.spread import Crew
 
 FEW = ["--bars", "4000", "--rounds", "1", "--no-peers"]
 
@@ -34,6 +36,11 @@ def test_the_sweep_is_measured(capsys):
     sweep.main([*FEW, "--sets", "20"])
     found = last_line(capsys)
     assert found["sets"] == 20 and found["trades"] > 0
+
+
+def test_a_study_is_measured():
+    with Crew(lambda: ThreadPoolExecutor(1)) as crew:
+        assert tune.trials_a_second(crew, funded(random_columns(40_000)), 24, 1) > 0
 
 
 def test_the_cold_start_is_measured(capsys):
