@@ -33,14 +33,15 @@ def outcome(
 ) -> Outcome:
     """The outcome of a run: its trades with their excursions, its marks with both ends."""
     equity = balance + sum(each.profit for each in held)
-    inner = [each for each in marks if history.start < each.ts < history.end]
-    ends = Mark(history.start, plan.deposit), Mark(history.end, equity)
+    start, end = history.start, history.end
+    inner = [each for each in marks if start < each.ts < end]
+    ends = Mark(start, plan.deposit), Mark(end, equity)
     return Outcome(
         plan=plan,
         symbols=history.symbols,
         interval=history.interval,
-        start=history.start,
-        end=history.end,
+        start=start,
+        end=end,
         bars=history.bars,
         trips=tuple(_with_excursions(each, history.columns[each.symbol]) for each in trips),
         held=tuple(sorted(held, key=lambda each: history.symbols.index(each.symbol))),

@@ -20,6 +20,7 @@ from engine.backtest.compiled import cached
 from engine.backtest.feed import Feed
 from engine.backtest.history import History, fit
 from engine.backtest.plan import Plan
+from engine.backtest.records import Trades
 from engine.backtest.signals import Signals, signals
 from engine.candle import DAY_MS
 from engine.columns import Floats
@@ -58,14 +59,14 @@ def sweep(
         return []
     for each in plans:
         fit(each.strategy, history)
-    known = _Signals(history, source)
+    known = KnownSignals(history, source)
     # The first one compiles: by itself, so that the others find what it made.
     first = known.summary(plans[0], candidates[0])
     with ThreadPoolExecutor(threads) as pool:
         return [first, *pool.map(known.summary, plans[1:], candidates[1:])]
 
 
-class _Signals:
+class KnownSignals:
     """Signals that were found last, for sets that differ in exits or size alone."""
 
     def __init__(self, history: History, source: Path | None) -> None:
@@ -75,6 +76,10 @@ class _Signals:
         self._feeds: dict[tuple[int, int], list[Feed]] = {}
 
     def summary(self, plan: Plan, values: Mapping[str, float]) -> Summary:
+        return _summary(self.account(plan), plan, self._history, values)
+
+    def account(self, plan: Plan) -> fast.Account:
+        """What the plan leaves behind on these candles."""
         strategy = plan.strategy
         span = (strategy.timeframe, strategy.higher)
         feeds = self._feeds.get(span)
@@ -89,8 +94,18 @@ class _Signals:
             interval = self._history.interval
             found = [signals(strategy, each, interval, self._source) for each in feeds]
             self._last = (key, found)
-        account = fast.trade_signals(plan, self._history, feeds, found)
-        return _summary(account, plan, self._history, values)
+        return fast.trade_signals(plan, self._history, feeds, found)
+
+
+def summary_until(
+    account: fast.Account, plan: Plan, values: Mapping[str, float], start: int, end: int
+) -> Summary:
+    """What an account that began at `start` had done by `end` (UTC ms): no rule looks ahead, so
+    it is that of a backtest which ends there."""
+    seen = int(np.searchsorted(account.samples[:, 0], end, side="right"))
+    equity = float(account.samples[seen - 1, 2]) if seen else plan.deposit
+    trades = account.trades[account.trades["exit_time"] <= end]
+    return _of(account.samples[:seen], trades, plan.deposit, equity, values, start, end)
 
 
 def _summary(
@@ -100,16 +115,28 @@ def _summary(
     for symbol, record in zip(history.symbols, account.symbols, strict=True):
         price = float(history.columns[symbol].close[-1])
         equity += float(record["quantity"]) * (price - float(record["price"]))
-    total, drawdown, sharpe = _figures()(
-        account.samples, plan.deposit, equity, history.start, history.end, np.empty(3)
+    return _of(
+        account.samples, account.trades, plan.deposit, equity, values, history.start, history.end
     )
+
+
+def _of(
+    samples: Floats,
+    trades: Trades,
+    deposit: float,
+    equity: float,
+    values: Mapping[str, float],
+    start: int,
+    end: int,
+) -> Summary:
+    total, drawdown, sharpe = _figures()(samples, deposit, equity, start, end, np.empty(3))
     return Summary(
         values=values,
-        trades=len(account.trades),
-        wins=int(np.count_nonzero(fast.net_of(account.trades) > 0.0)),
-        total_return=total,
-        max_drawdown=drawdown,
-        sharpe=None if isnan(sharpe) else sharpe,
+        trades=len(trades),
+        wins=int(np.count_nonzero(fast.net_of(trades) > 0.0)),
+        total_return=float(total),
+        max_drawdown=float(drawdown),
+        sharpe=None if isnan(sharpe) else float(sharpe),
     )
 
 
