@@ -87,6 +87,12 @@ def load_own(folder: Path) -> OwnStrategies:
     return OwnStrategies(found, sources, tuple(faults))
 
 
+def known_with(source: Path | None) -> Mapping[str, Strategy]:
+    """Every strategy by name, in a process that has loaded none: with those of the folder where
+    `source` lies, if there is one."""
+    return load_own(source.parent).known if source else STRATEGIES
+
+
 def load_file(path: Path, taken: Mapping[str, Path] | None = None) -> Strategy | str:
     """The strategy of one file, else a sentence: the file, the line and what is wrong there.
 
@@ -213,6 +219,10 @@ def _check_parameters(strategy: Strategy) -> None:
         if name not in values:
             raise _Fault(f"`parameters` has {name!r}, which Params lacks", f'"{name}"')
         _check_bounds(parameter, values[name])
+    for pair in strategy.ordered:
+        if not bounds.keys() >= set(pair) or not values[pair[0]] < values[pair[1]]:
+            allowed = "pairs of parameters, the first below the second"
+            raise _Fault(f"ordered {pair!r}; allowed: {allowed}", "ordered=")
 
 
 def _check_bounds(parameter: Parameter, value: float) -> None:
@@ -221,6 +231,9 @@ def _check_bounds(parameter: Parameter, value: float) -> None:
         raise _Fault(f"parameter {name!r} needs a Unit and a Tier of engine.tunable", near)
     if not (parameter.low <= parameter.high and parameter.step > 0.0):
         raise _Fault(f"parameter {name!r}: low may not be above high, step must be above 0", near)
+    if parameter.reach < parameter.step or parameter.cooldown_ms < 0:
+        words = "`daily` must be at least a step, `cooldown_ms` at least 0"
+        raise _Fault(f"parameter {name!r}: {words}", near)
     for what, number in (("default", parameter.default), ("value in Params", value)):
         try:
             parameter.check(number)

@@ -35,7 +35,7 @@ def run(
     `source` is the file of a strategy that is not the program's own. Raises BadInput for candles
     that it can't run on, Unreachable where Bybit does not answer.
     """
-    history = _history(tell, setup, place)
+    history = history_of(tell, setup, place)
     check(plan.strategy, history)
     if not plan.exact and source is None:
         tell(Stage.COMPILING, "once for each version of the strategy")
@@ -58,7 +58,8 @@ def _compile(plan: Plan, history: History) -> None:
 # -- candles -------------------------------------------------------------------------------
 
 
-def _history(tell: Tell, setup: Setup, place: Place) -> History:
+def history_of(tell: Tell, setup: Setup, place: Place) -> History:
+    """The setup's candles, from where it says. Raises as `run` does."""
     archive = Archive(place.data_dir)
     if setup.source is Source.BYBIT:
         tell(Stage.FETCHING, "")

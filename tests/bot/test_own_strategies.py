@@ -120,6 +120,21 @@ BROKEN = {
         "length:",
         "parameter 'length' is 24; allowed: a float",
     ),
+    "a day that moves nothing": (
+        changed(('"length of the average"', '"length of the average", daily=0')),
+        '"length"',
+        "`daily` must be at least a step",
+    ),
+    "an order of a stranger": (
+        changed(("params=Params(),", 'params=Params(), ordered=(("length", "slow"),),')),
+        "ordered=",
+        "ordered ('length', 'slow'); allowed: pairs",
+    ),
+    "an order that its own values break": (
+        changed(("params=Params(),", 'params=Params(), ordered=(("trend", "length"),),')),
+        "ordered=",
+        "the first below the second",
+    ),
     "no tier": (
         changed(("Unit.BARS, Tier.YELLOW", 'Unit.BARS, "yellow"')), '"length"', "needs a Unit",
     ),
