@@ -32,6 +32,8 @@ from bot.lineup import (
     left_behind,
     planned,
     symbols_of,
+    tuned_above,
+    tuned_plans,
     warmup_bars,
     without_effect,
 )
@@ -41,6 +43,11 @@ from bot.people import People, open_people, perhaps_one, too_few_admins
 from bot.render import Drawn, Picture, draw_charts, draw_picture
 from bot.settings import DEMO_SEED, Settings, effective, prepare_folder, secret_key
 from bot.tour import greeting
+from bot.tuner_clock import TunerClock, duties
+from bot.tuner_round import TunerRound
+from bot.tuner_subject import Subject
+from bot.tunings import LIMIT_S as STUDY_LIMIT_S
+from bot.tunings import Tunings
 from bot.venues import Opened, Venues
 from bot.version import VERSION
 from bot.workers import Workers
@@ -62,7 +69,7 @@ from engine.market.bybit import BybitMarket, open_bybit
 from engine.market.holdings import holdings
 from engine.market.replay import open_replay
 from engine.market.simulated import SimulatedMarket
-from engine.memory import Policy, added_bots, kept_uids
+from engine.memory import Policy, added_bots, kept_uids, tuned_values
 from engine.order import Order
 from engine.pace import Paces
 from engine.ports import Clock, Commit, Emergency, Exchange, Market, StateRow, Store
@@ -100,6 +107,8 @@ class App:
     anchors: Anchors
     workers: Workers
     backtests: Backtests
+    tunings: Tunings
+    tuner: TunerClock
     history: History | None
     locks: tuple[Lock, ...]
     switch: KillSwitch
@@ -116,6 +125,8 @@ class App:
             asyncio.create_task(self.anchors.run(), name="anchors"),
             asyncio.create_task(self._watch_locks(), name="locks"),
             asyncio.create_task(self.backtests.run(), name="backtests"),
+            asyncio.create_task(self.tunings.run(), name="studies"),
+            asyncio.create_task(self._tune(), name="tuner"),
             asyncio.create_task(self.mirror.run(), name="mirror"),
         ]
         if isinstance(self.desk.market, BybitMarket):
@@ -160,6 +171,11 @@ class App:
             await self.history.over.wait()
             await self.outbox.skip()
         await self.outbox.run()
+
+    async def _tune(self) -> None:
+        """Nothing is tuned on half of a history."""
+        await self.until_ready()
+        await self.tuner.run()
 
     async def until_ready(self) -> None:
         """Return once there is something to show."""
@@ -216,11 +232,13 @@ async def open_app(
         remarks += opened.remarks
         remarks += without_effect(bots, runtime.view(), market, runtime.strays())
         remarks += await left_behind(store, settings, bots, market)
+        remarks += tuned_above(settings, runtime.tuning())
         people = await open_people(settings, runtime, store)
         remarks += filter(None, [too_few_admins(settings, people), perhaps_one(settings, people)])
         for remark in remarks:
             log.warning("note", text=remark)
-        workers, backtests = _workers(settings, market, clock, stack)
+        workers, backtests, grounds = _workers(settings, market, clock, stack)
+        tunings = _tunings(settings, runtime, store, clock, grounds, stack)
         mirror = Mirror(settings.cache_url, runtime.view, store, epoch, clock)
         runtime.listen(mirror.on_commit)
         desk = Desk(
@@ -235,6 +253,7 @@ async def open_app(
             rates=Paces(clock, RATES),
             studies=backtests,
             switch=switch,
+            tuner=tunings,
             holdings=partial(holdings, settings.data_dir),
             strategies=settings.strategies,
             remarks=tuple(remarks),
@@ -242,20 +261,47 @@ async def open_app(
             mirror=mirror.condition,
             links=dict(opened.links),
         )
-        parts = workers, backtests, locks, switch, emergency, mirror
+        parts = workers, backtests, tunings, locks, switch, emergency, mirror
         yield _assembled(settings, desk, people, *parts, on_progress)
 
 
 def _workers(
     settings: Settings, market: Market, clock: Clock, stack: AsyncExitStack
-) -> tuple[Workers, Backtests]:
-    """What draws pictures, and what runs backtests in a process of its own."""
+) -> tuple[Workers, Backtests, Grounds]:
+    """What draws pictures, what runs backtests in a process of its own, and on which candles."""
     workers = Workers(clock)
     stack.push_async_callback(workers.close)
     heavy = Workers(clock, limit_s=LIMIT_S)
     stack.push_async_callback(heavy.close)
     grounds = Grounds(settings.data_dir, market, settings.bases.rest, settings.own.sources)
-    return workers, Backtests(grounds, clock, heavy, workers)
+    return workers, Backtests(grounds, clock, heavy, workers), grounds
+
+
+def _tunings(
+    settings: Settings,
+    runtime: Runtime,
+    store: Store,
+    clock: Clock,
+    grounds: Grounds,
+    stack: AsyncExitStack,
+) -> Tunings:
+    """The tuner, with a process of its own for studies, which take minutes, and one for
+    comparisons, which people wait for."""
+    searching, comparing = (Workers(clock, limit_s=limit) for limit in (STUDY_LIMIT_S, LIMIT_S))
+    for workers in (searching, comparing):
+        stack.push_async_callback(workers.close)
+    subject = Subject(
+        runtime=runtime,
+        store=store,
+        clock=clock,
+        grounds=grounds,
+        strategies=settings.strategies,
+        books=books(settings, grounds.market),
+        paper=PaperSettings(**settings.paper.model_dump()),
+        section=settings.tuning,
+        scheduler=settings.dask_scheduler,
+    )
+    return Tunings(subject, searching, comparing)
 
 
 def _assembled(
@@ -264,6 +310,7 @@ def _assembled(
     people: People,
     workers: Workers,
     backtests: Backtests,
+    tunings: Tunings,
     locks: list[Lock],
     switch: KillSwitch,
     emergency: Emergency,
@@ -290,8 +337,11 @@ def _assembled(
     )
     chats = open_chats(settings, desk, people, draw)
     runtime.listen(chats.on_commit)
+    lines = ConsoleLines(door.broadcast)
     backtests.listen(chats.following.on_change)
-    backtests.listen(ConsoleLines(door.broadcast).on_change)
+    backtests.listen(lines.on_change)
+    tunings.listen(chats.following.on_study)
+    tunings.listen(lines.on_study)
 
     def is_news(notice: Notice) -> bool:
         # A replay at full speed makes thousands of fills a minute, which nobody can read.
@@ -322,6 +372,8 @@ def _assembled(
         anchors,
         workers,
         backtests,
+        tunings,
+        TunerClock(desk, duties(TunerRound(desk, tunings, settings.tuning)), tunings.folder),
         history,
         tuple(locks),
         switch,
@@ -470,8 +522,9 @@ async def _market(
     if kind == "replay":
         return open_replay(rest, settings.speed, clock)
     if kind == "bybit":
-        added = added_bots(await store.states(), f"{settings.mode}-{kind}")
-        plans = planned(settings, added).values()
+        states, own = await store.states(), f"{settings.mode}-{kind}"
+        added = planned(settings, added_bots(states, own))
+        plans = tuned_plans(added, tuned_values(states, own), settings.strategies)
         return await open_bybit(
             settings.bases.rest,
             settings.bases.ws,

@@ -19,7 +19,7 @@ from typing import TypeVar
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from bot.own_strategies import load_own
+from bot.own_strategies import known_with
 from bot.workers import Tell, TookTooLong, Workers
 from engine.candle import DAY_MS, FUNDING_EVERY_MS, settled_before
 from engine.errors import Broken, CountersignError, Refused, Unreachable
@@ -27,8 +27,6 @@ from engine.market.candle_file import Series
 from engine.metrics import TITLES, Metric
 from engine.people import Asker
 from engine.ports import Clock, Market
-from engine.strategies import STRATEGIES
-from engine.strategies.kernel import Strategy
 from engine.studies import Finding, Place, Recorded, Setup, Source, Stage, Study
 
 FOLDER = "backtests"
@@ -270,7 +268,7 @@ def run_job(
     from engine.backtest.job import run
 
     try:
-        return run(tell, setup, setup.plan(_strategies(source)), place, source)
+        return run(tell, setup, setup.plan(known_with(source)), place, source)
     except CountersignError:
         raise
     except Exception as error:
@@ -284,11 +282,7 @@ def report_page(setup: Setup, finding: Finding, source: Path | None) -> str:
     """The full report of a backtest as a page of HTML."""
     from bot.render.report import html_report
 
-    return html_report(finding.outcome(setup.plan(_strategies(source))))
-
-
-def _strategies(source: Path | None) -> Mapping[str, Strategy]:
-    return load_own(source.parent).known if source else STRATEGIES
+    return html_report(finding.outcome(setup.plan(known_with(source))))
 
 
 # -- candles of the desk's own market ------------------------------------------------------

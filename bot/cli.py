@@ -11,7 +11,9 @@ import typer
 from bot.backtest_command import backtest
 from bot.data_commands import data
 from bot.sweep_command import sweep
+from bot.tune_command import tune
 from bot.version import VERSION
+from bot.worker_command import worker
 from engine.errors import BadInput, BadSettings, CountersignError
 from engine.killing import Scope
 
@@ -27,6 +29,8 @@ app.add_typer(audit, name="audit")
 app.add_typer(data, name="data")
 app.command()(backtest)
 app.command()(sweep)
+app.command()(tune)
+app.command()(worker)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 

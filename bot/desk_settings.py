@@ -30,6 +30,7 @@ from bot.sections import (
     PaperSection,
     PersonSettings,
     SettingsSection,
+    TuningSection,
 )
 from engine.people import ACCOUNT_MAX
 from engine.strategies.kernel import Strategy
@@ -50,6 +51,9 @@ SECRETS = (
     "bot_keys",
 )
 IN_MEMORY = "memory://"
+SCHEDULER = re.compile(
+    r"(?P<scheme>tcp|tls)://(?P<host>[\w.-]+|\[[\da-fA-F:]+\]):\d{1,5}", re.ASCII
+)
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -74,6 +78,17 @@ def _is_account(text: str) -> bool:
     return _is_number(text) and not text.startswith("0")
 
 
+def scheduler_address(text: str) -> str:
+    """The address of a Dask scheduler. Raises ValueError, which says what is allowed.
+
+    Whoever reaches a scheduler or a worker without TLS can run code there.
+    """
+    found = SCHEDULER.fullmatch(text)
+    if found and (found["scheme"] == "tls" or _is_private(found["host"].strip("[]"))):
+        return text
+    raise ValueError("allowed: tls://HOST:PORT, or tcp://HOST:PORT on your own network")
+
+
 def _check_port(url: SecretStr) -> None:
     """Raise ValueError where a password was not encoded, so that a part of it looks like a port."""
     try:
@@ -94,6 +109,7 @@ class Settings(SettingsSection):
     data_dir: Path = Path("data")
     database_url: SecretStr | None = None
     redis_url: SecretStr = SecretStr(IN_MEMORY)
+    dask_scheduler: str = ""
     secret_key: SecretStr | None = None
     telegram_bot_token: SecretStr | None = None
     telegram_api_base: str = "https://api.telegram.org"
@@ -117,6 +133,7 @@ class Settings(SettingsSection):
     risk: RiskSection = RiskSection()
     caps: CapsSection = CapsSection()
     approvals: ApprovalSection = ApprovalSection()
+    tuning: TuningSection = TuningSection()
     data: DataSection = DataSection()
     _own: OwnStrategies = PrivateAttr(default_factory=OwnStrategies)
 
@@ -198,6 +215,11 @@ class Settings(SettingsSection):
             raise ValueError(f"allowed: a URL that starts with {', '.join(schemes)}")
         _check_port(url)
         return url
+
+    @field_validator("dask_scheduler")
+    @classmethod
+    def _scheduler(cls, text: str) -> str:
+        return scheduler_address(text) if text else text
 
     @field_validator("telegram_admin_ids", "discord_admin_ids", "discord_guild_ids")
     @classmethod

@@ -43,6 +43,7 @@ from engine.people import Role
 from engine.proposal import Way
 from handlers import COMMANDS
 from handlers.command import Principal, PrincipalKind, find
+from handlers.completion import Choice, offered
 from handlers.reply import Reply
 
 NAME = "discord"
@@ -226,15 +227,14 @@ class Discord:
             return
         is_admin = principal.role is Role.ADMIN
         name, typed = _focused(interaction)
-        values: Sequence[str] = ()
+        fitting: Sequence[Choice] = ()
         for argument in found[0].arguments:
             if argument.name == name and (is_admin or not argument.type.for_admins):
-                values = argument.type.choices(self._desk)
-        fitting = [value for value in values if typed.lower() in value.lower()]
+                fitting = offered(argument, self._desk, update.arguments, typed)
         choices = [
-            discord.app_commands.Choice(name=value, value=value)
-            for value in fitting[:CHOICES_MAX]
-            if len(value) <= CHOICE_MAX
+            discord.app_commands.Choice(name=each.words[:CHOICE_MAX], value=each.value)
+            for each in fitting[:CHOICES_MAX]
+            if len(each.value) <= CHOICE_MAX
         ]
         await interaction.response.autocomplete(choices)
 
@@ -319,7 +319,7 @@ class Discord:
         if not message.buttons:
             return None
         flat = [button for row in message.buttons for button in row]
-        data = iter(await self._offers.data(address, flat, edit=not letter.is_news))
+        data = iter(await self._offers.data(address, flat, edit=letter.gives_way))
         view = discord.ui.View(timeout=None)
         for place, row in enumerate(message.buttons):
             for button in row:

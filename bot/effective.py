@@ -39,6 +39,7 @@ def effective(settings: Settings, market: str) -> dict[str, Section]:
         "risk": _named(settings.risk),
         "caps": _named(settings.caps),
         "approvals": {**_named(settings.approvals), "delay_s": str(settings.delay_ms // 1000)},
+        "tuning": _named(settings.tuning),
         "data": _named(settings.data),
     }
 

@@ -36,6 +36,11 @@ class Letter:
     renews: bool = False
 
     @property
+    def gives_way(self) -> bool:
+        """Whether what its buttons show takes its place; news and cards of proposals stay."""
+        return not self.is_news and not self.card
+
+    @property
     def topic(self) -> str:
         """What a card belongs to, and what renews it."""
         return f"renews:{self.card}" if self.renews else card_topic(self.card)

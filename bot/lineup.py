@@ -1,9 +1,10 @@
 """Which bots a desk runs on its market, and what of the settings does not take effect there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
-from bot.settings import Settings
+from bot.settings import TOML_NAME, Settings
 from engine.bot import Bot, BotPlan
 from engine.candle import MINUTE_MS
 from engine.errors import BadInput, BadSettings
@@ -11,12 +12,16 @@ from engine.plans import candles_needed, made, strategy_of, unfit
 from engine.ports import Market, Store
 from engine.position import Position
 from engine.strategies.kernel import Strategy
+from engine.tuning import DESK_SCOPE
+from engine.tuning_view import TuningView
 from engine.view import CoreView
 
 # Live candles beyond those that strategies need: averages settle, charts have a past.
 WARMUP_SPARE = 400
 # A live market's own candles: what every strategy's are built of.
 LIVE_INTERVAL = 5 * MINUTE_MS
+
+THE_DESK = "the desk"
 
 
 def planned(settings: Settings, added: Mapping[str, BotPlan]) -> dict[str, BotPlan]:
@@ -64,6 +69,24 @@ def symbols_of(plans: Iterable[BotPlan]) -> list[str]:
     return list(dict.fromkeys(symbol for plan in plans for symbol in plan.symbols))
 
 
+def tuned_plans(
+    plans: Mapping[str, BotPlan],
+    tuned: Mapping[str, Mapping[str, float]],
+    known: Mapping[str, Strategy],
+) -> list[BotPlan]:
+    """The plans with the values that were tuned (by bot), as far as today's strategies have a
+    place for them: longer averages take more candles to warm up on."""
+    found = []
+    for bot_id, plan in plans.items():
+        tunable = known[plan.strategy].tunable if plan.strategy in known else {}
+        values = dict(plan.values)
+        for name, value in tuned.get(bot_id, {}).items():
+            with suppress(KeyError, BadInput):
+                values[name] = tunable[name].check(value)
+        found.append(replace(plan, values=tuple(values.items())))
+    return found
+
+
 def warmup_bars(plans: Iterable[BotPlan], known: Mapping[str, Strategy]) -> int:
     """How many live candles the slowest strategy needs before it may trade."""
     strategies = [strategy_of(plan, known) for plan in plans if plan.strategy in known]
@@ -99,6 +122,27 @@ def without_effect(
         if opened[bot.bot_id] != bot.capital
     )
     return remarks
+
+
+def tuned_above(settings: Settings, tuning: TuningView) -> Iterator[str]:
+    """Where a value in countersign.toml differs from one that was tuned, and which of these have
+    no place any more, in sentences."""
+    for scope, name, value, why in tuning.dropped:
+        yield f"{scope or THE_DESK}: {name} was tuned to {value:.10g}, which is dropped: {why}"
+    written = {bot.id: set(bot.params) for bot in settings.bots}
+    # There some limits are named with their unit: `losses_rest_min`.
+    limits = settings.risk.model_fields_set
+    written[DESK_SCOPE] = limits | {name.rpartition("_")[0] for name in limits}
+    for scope, names in written.items():
+        known = tuning.scopes[scope].parameters if scope in tuning.scopes else {}
+        for view in known.values():
+            if view.parameter.name in names and view.is_set and view.value != view.base:
+                show, whose = view.parameter.show, scope or THE_DESK
+                yield (
+                    f"{whose}: {view.parameter.name} = {show(view.base)} is set in {TOML_NAME}, "
+                    f"but it was tuned to {show(view.value)}, which stands: "
+                    f"/tune show {view.parameter.name}."
+                )
 
 
 async def left_behind(

@@ -1,5 +1,6 @@
 """The sections of countersign.toml: bots, people, and what else may be set that is no secret."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Literal
@@ -17,11 +18,14 @@ from engine.strategies.kernel import Strategy
 
 TOML_NAME = "countersign.toml"
 # What only that file can hold.
-SECTIONS = ("bots", "people", "paper", "exchange", "risk", "caps", "approvals", "data")
+SECTIONS = (
+    "bots", "people", "paper", "exchange", "risk", "caps", "approvals", "tuning", "data",
+)  # fmt: skip
 # How positions share what they may lose: each has its own, or all of an account together.
 Margin = Literal["isolated", "cross"]
 
 _PAPER = PaperSettings()
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 
 def _own_of(info: ValidationInfo) -> OwnStrategies:
@@ -171,6 +175,55 @@ class DataSection(SettingsSection):
     """How many days of candles are kept of those that nobody asked to keep for longer."""
 
     keep_days: int = Field(default=90, ge=1, le=KEEP_DAYS_MAX)
+
+
+class TuningSection(SettingsSection):
+    """When the desk looks for better parameters by itself, and how hard.
+
+    `at` and `compare_at` are times of day by UTC; with `on` false nothing comes by itself. `bots`
+    are those that are looked at (empty: all). A study takes the last `days` of candles and tries
+    `trials` sets of parameters over up to `folds` unseen stretches, on `workers`. `tell_nothing`
+    also tells of runs in which nothing was found.
+    """
+
+    on: bool = True
+    at: tuple[str, ...] = ("02:00", "08:00", "16:00")
+    compare_at: str = "00:10"
+    days: int = Field(default=90, ge=7, le=KEEP_DAYS_MAX)
+    trials: int = Field(default=120, ge=1, le=10_000)
+    folds: int = Field(default=4, ge=2, le=20)
+    workers: int = Field(default=2, ge=1, le=64)
+    bots: tuple[str, ...] = ()
+    tell_nothing: bool = True
+
+    @field_validator("at")
+    @classmethod
+    def _times(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            _check_time(text)
+        if len(set(texts)) < len(texts):
+            raise ValueError("allowed: each time once")
+        return texts
+
+    @field_validator("compare_at")
+    @classmethod
+    def _time(cls, text: str) -> str:
+        _check_time(text)
+        return text
+
+    @field_validator("bots")
+    @classmethod
+    def _ids(cls, ids: tuple[str, ...]) -> tuple[str, ...]:
+        for each in ids:
+            if not BOT_ID.fullmatch(each):
+                raise ValueError(f"allowed: ids of bots; {each!r} can be none")
+        return ids
+
+
+def _check_time(text: str) -> None:
+    """Raise ValueError for what is no time of day."""
+    if not _TIME.fullmatch(text):
+        raise ValueError(f'allowed: times by UTC as "02:00"; {text!r} is none')
 
 
 DEFAULT_BOTS = (

@@ -28,6 +28,7 @@ from bot.sections import (
     ExchangeSection,
     PaperSection,
     PersonSettings,
+    TuningSection,
 )
 from engine.errors import BadSettings
 
@@ -154,6 +155,7 @@ def _names_at(place: list[str]) -> list[str]:
         "risk": RiskSection,
         "caps": CapsSection,
         "approvals": ApprovalSection,
+        "tuning": TuningSection,
         "data": DataSection,
     }
     section = sections.get(place[0], Settings) if len(place) > 1 else Settings

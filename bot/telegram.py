@@ -540,7 +540,7 @@ class Telegram:
         if not message.buttons:
             return None
         flat = [button for row in message.buttons for button in row]
-        data = iter(await self._offers.data(address, flat, edit=not letter.is_news))
+        data = iter(await self._offers.data(address, flat, edit=letter.gives_way))
         rows = [
             [InlineKeyboardButton(text=button.label, callback_data=next(data)) for button in row]
             for row in message.buttons

@@ -25,6 +25,8 @@ from handlers import (
     system,
     technical,
     trade,
+    tuning,
+    tuning_studies,
 )
 from handlers.command import registry
 
@@ -50,6 +52,8 @@ COMMANDS = registry(
     signals,
     strategies,
     sides,
+    tuning,
+    tuning_studies,
     alerts,
     people,
     audit,

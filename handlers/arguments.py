@@ -12,7 +12,7 @@ from engine.manual import AMOUNT_MAX, LASTS_MAX_MS
 from engine.order import ZERO
 from engine.people import Role, ScopeKind, parse_scope
 from engine.tunable import DURATION_MS
-from handlers.command import CODES, ArgumentType
+from handlers.command import CODES, HIDDEN, STRAY_CODES, ArgumentType
 
 # Where commas stand, thousands do: 1,5 is no number here, and certainly not 15.
 THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")
@@ -23,6 +23,8 @@ ID_DIGITS_MAX = 18
 CODE_DIGITS = 6
 LINK_CODE_MAX = 64
 NAME_MAX = 64
+# What of a reason is kept.
+REASON_MAX = 200
 LASTS_DIGITS_MAX = 7
 # How it is said that a level is taken away, that it stays, and that nothing ends.
 NONE, KEEP, NEVER = "none", "keep", "never"
@@ -139,12 +141,22 @@ def _parse_text(field: str, text: str, desk: Desk) -> str:
     return text
 
 
-def _parse_proposal(field: str, word: str, desk: Desk) -> int:
+def reason_of(words: str) -> str:
+    """Why somebody wants something, as it is kept: without codes, and no novel."""
+    return STRAY_CODES.sub(HIDDEN, " ".join(words.split()))[:REASON_MAX]
+
+
+def parse_id(field: str, word: str, allowed: str) -> int:
+    """The number that the desk gave something; raises BadInput, which says what is `allowed`."""
     plain = word.removeprefix("#")
     if plain.isascii() and plain.isdigit() and len(plain) <= ID_DIGITS_MAX and int(plain):
         return int(plain)
+    raise BadInput(field, word, allowed)
+
+
+def _parse_proposal(field: str, word: str, desk: Desk) -> int:
     open_ = ", ".join(_open_proposals(desk))
-    raise BadInput(field, word, open_ or "the number of a proposal; none is open")
+    return parse_id(field, word, open_ or "the number of a proposal; none is open")
 
 
 def _open_proposals(desk: Desk) -> list[str]:

@@ -164,7 +164,8 @@ def _lines(view: CoreView, bot: BotView) -> list[str]:
     lines = [f"{bot.bot_id}: {bot.summary}."]
     if bot.tuned:
         values = ", ".join(f"{name} {value}" for name, value in bot.tuned.items())
-        lines.append(f"{bot.bot_id} has values of its own: {values}.")
+        own = f"{bot.bot_id} has values of its own: {values}."
+        lines.append(f"{own} /tune show tells where each comes from.")
     if bot.missing:
         missing = ", ".join(f"{symbol} {bars}" for symbol, bars in bot.missing.items())
         lines.append(f"{bot.bot_id} warms up; bars missing: {missing}.")

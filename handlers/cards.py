@@ -29,6 +29,7 @@ from handlers.reply import (
     reply,
 )
 from handlers.tickets import closing_blocks, ticket_blocks
+from handlers.tuning_cards import grounds, picture, study_button, study_of, why_blocks
 
 # Brighter than words.
 LIGHTS = {Tier.GREEN: "🟢", Tier.YELLOW: "🟡", Tier.RED: "🔴"}
@@ -45,7 +46,15 @@ HOW_TO_APPROVE = (
 
 def card(proposal: Proposal, now: int) -> Reply:
     """The proposal as it stands at `now` (UTC ms), with the buttons that decide it."""
-    return reply(*_blocks(proposal, now), buttons=buttons(proposal) or _again(proposal))
+    instruction = instruction_of(proposal)
+    return reply(
+        *_blocks(proposal, now),
+        *picture(instruction),
+        buttons=(
+            *(buttons(proposal) or _again(proposal)),
+            *study_button(study_of(instruction)),
+        ),
+    )
 
 
 def headline(proposal: Proposal) -> str:
@@ -69,15 +78,17 @@ def buttons(proposal: Proposal, numbered: bool = False) -> tuple[Button, ...]:
 
 def details(proposal: Proposal) -> Iterator[Block]:
     """What it would change and cost, and what can go wrong."""
-    shown = shown_of(proposal)
+    shown, instruction = shown_of(proposal), instruction_of(proposal)
+    yield from why_blocks(instruction)
     if shown.changes:
         yield _changes(shown.changes)
     if shown.ticket is not None:
-        yield from ticket_blocks(shown.ticket, instruction_of(proposal))
+        yield from ticket_blocks(shown.ticket, instruction)
     if shown.tickets:
         yield from closing_blocks(shown.tickets)
     if shown.risk:
         yield Text(f"Risk: {shown.risk}")
+    yield from grounds(instruction, proposal.tier)
 
 
 def ended(proposal: Proposal) -> str:

@@ -52,6 +52,9 @@ ALIASES = {
     "mix_tags": "performance by=mixed",
 }
 
+# What the first word of some commands means where nothing follows it.
+ALONE = {"tune": "tune show"}
+
 
 class Kind(StrEnum):
     """What a command does: look, change something, or what waits for a human first.
@@ -343,6 +346,8 @@ def find(commands: Sequence[Command], words: Sequence[str]) -> tuple[Command, li
     """The command that `words` begin with, longest name first, and the words left over."""
     if words and (meant := ALIASES.get(words[0].lower())):
         words = [*meant.split(), *words[1:]]
+    if len(words) == 1:
+        words = ALONE.get(words[0].lower(), words[0]).split()
     for length in (2, 1):
         name = " ".join(word.lower() for word in words[:length])
         for candidate in commands:

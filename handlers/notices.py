@@ -8,6 +8,7 @@ from engine.instruction import SetRole
 from engine.order import Fill, Order, Reason, Side
 from engine.position import Trade
 from engine.proposal import Proposal, ProposalKind, ProposalState
+from engine.tuning import ChangeKind
 from handlers.cards import ended, headline, standing
 from handlers.market import symbol_buttons
 from handlers.reply import (
@@ -24,6 +25,17 @@ from handlers.reply import (
     show,
 )
 from handlers.tickets import exact_price
+from handlers.tuning_cards import (
+    HISTORY,
+    OUTCOMES,
+    STUDIES,
+    evidence_chart,
+    in_a_line,
+    made_by,
+    study_button,
+    undo_button,
+    watched_words,
+)
 
 REASON_WORDS = {
     Reason.EMA_CROSS: "the price fell through a long average",
@@ -57,6 +69,7 @@ ANCHOR = (
 STATUS = Button("Status", "/status")
 TRADES = Button("Trades", "/trades")
 ORDERS = Button("Orders", "/orders")
+TUNE = Button("Parameters", "/tune show")
 
 
 def notice_reply(notice: Notice) -> Reply:
@@ -117,6 +130,10 @@ def notice_reply(notice: Notice) -> Reply:
             return _told(f"{notice.text}", Button("Risk", "/risk"), Button("Locks", "/locks"))
         case NoticeKind.DESK_CHANGED:
             return _told(f"{notice.text}", Button("Bots", "/bot list"))
+        case NoticeKind.TUNED:
+            return _tuned(notice)
+        case NoticeKind.TUNING:
+            return _told(f"{notice.text}", TUNE, OUTCOMES if notice.change else STUDIES)
         case NoticeKind.AUDIT_ANCHOR:
             return reply(Text(ANCHOR), Code(f"{notice.text}"))
 
@@ -226,6 +243,24 @@ def _alert(notice: Notice) -> Reply:
         f"Alert {alert.alert_id}, {show(Time(notice.ts))}. It is done; /alert sets another."
     )
     return _told(text, *symbol_buttons(alert.symbol))
+
+
+def _tuned(notice: Notice) -> Reply:
+    """A change of parameters that took effect: what, by whom, why, on what grounds."""
+    change, evidence = notice.change, notice.evidence
+    assert change is not None
+    who = made_by(change, f"{notice.actor}")
+    because = f": {change.reason.rstrip('.')}" if change.reason else ""
+    is_new = change.kind is ChangeKind.SET
+    watched = f" {watched_words(change.expected, change.tier)}" if is_new else ""
+    lines = [f"{notice.text}", f"{who[:1].upper()}{who[1:]}{because}.{watched}"]
+    if evidence is not None:
+        lines.insert(1, in_a_line(evidence))
+    undo = () if change.kind is ChangeKind.UNDO else (undo_button(change),)
+    drawn = [] if evidence is None else [evidence_chart(evidence, notice.bot_id or "")]
+    return reply(
+        Text("\n".join(lines)), *drawn, buttons=(*undo, *study_button(change.study), HISTORY)
+    )
 
 
 def _halted(notice: Notice) -> Reply:

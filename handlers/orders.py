@@ -19,10 +19,8 @@ from engine.instruction import (
 from engine.instrument import exact
 from engine.order import Order, OrderType, Side, decode_link_id
 from engine.people import Role
-from handlers.arguments import SHARES, Amount, Fraction, Lasts, Price
+from handlers.arguments import SHARES, Amount, Fraction, Lasts, Price, reason_of
 from handlers.command import (
-    HIDDEN,
-    STRAY_CODES,
     SYMBOL,
     Act,
     ArgumentType,
@@ -37,8 +35,6 @@ from handlers.command import (
 from handlers.reply import Button, Money, Quantity, Text, reply, show
 from handlers.tickets import base_of, direction_of, exact_price
 
-# What of a reason is kept.
-REASON_MAX = 200
 # What rests is withdrawn after this time where nobody says otherwise.
 LASTS_MS = HOUR_MS
 # What a shortened id ends with, and how much of an id has to be said.
@@ -206,7 +202,7 @@ async def halt(context: Context, reason: Words = "") -> Act:
     """
     may_resume = context.principal.role >= Role.ADMIN
     buttons = (RESUME, POSITIONS) if may_resume else (POSITIONS,)
-    why = STRAY_CODES.sub(HIDDEN, reason)[:REASON_MAX]
+    why = reason_of(reason)
     return Act(HaltDesk(why), lambda done: reply(Text(done), buttons=buttons))
 
 

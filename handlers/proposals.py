@@ -11,7 +11,7 @@ from engine.instruction import Decide
 from engine.manual import refusal
 from engine.people import Identity, Person, Role, human
 from engine.proposal import Proposal, Way, shown_of
-from engine.tiers import DECIDERS, tier_for
+from engine.tiers import DECIDERS
 from engine.tunable import Tier
 from handlers.arguments import Code, Phrase, ProposalId, code_span, is_code
 from handlers.cards import approvals, buttons, card, decided_by, details
@@ -207,7 +207,7 @@ async def _tried(context: Context, target: Command, arguments: dict[str, Any], l
     if isinstance(act, Reply):
         # Said like this, it shows what it could change.
         return act
-    if tier_for(act.instruction) is Tier.GREEN:
+    if context.desk.tier(act.instruction) is Tier.GREEN:
         return reply(Text(f"{_at_once(target)} Nothing was changed now."))
     draft = context.desk.preview(act.instruction, context.asker)
     ticket = shown_of(draft).ticket

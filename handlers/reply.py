@@ -74,6 +74,12 @@ class Word:
     word: str
 
 
+class Whole(str):
+    """Words that say something else when a part is missing: no column cuts them."""
+
+    __slots__ = ()
+
+
 Value = (
     str | int | bool | None | Money | Price | Quantity | Percent | Multiple | Time | Duration | Word
 )
@@ -163,12 +169,14 @@ class BarChart:
 class CurvesChart:
     """Several curves over each other, each as a fraction of what it began with.
 
-    `curves` are names with points of (UTC ms, fraction): 0 at the start, 0.05 for 5 % more.
+    `curves` are names with points of (UTC ms, fraction): 0 at the start, 0.05 for 5 % more. Where
+    the `first_is_base`, the others are held against it.
     """
 
     title: str
     subtitle: str
     curves: tuple[tuple[str, tuple[tuple[int, float], ...]], ...]
+    first_is_base: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +246,8 @@ class Button:
 class Reply:
     """An answer. `error` says in one sentence why there is none; `badge` names mode and market.
 
-    `follows` are the numbers of backtests that still run: a chat brings the message with them up
-    to date until they end.
+    `follows` are the numbers of backtests that still run, `searches` those of the tuner's studies:
+    a chat brings the message with them up to date until they end.
     """
 
     blocks: tuple[Block, ...] = ()
@@ -247,6 +255,7 @@ class Reply:
     error: str | None = None
     badge: str | None = None
     follows: tuple[int, ...] = ()
+    searches: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from engine.candle import MINUTE_MS, timeframe_name
 from engine.desk import Desk
+from engine.people import Role
 from engine.strategies import common
 from engine.strategies.exits import Exits
 from engine.strategies.kernel import Strategy
@@ -16,7 +17,8 @@ from engine.tunable import Parameter, Unit
 from engine.view import BotView
 from handlers.arguments import StrategyName
 from handlers.bots import switched_off
-from handlers.command import Context, command, one_of
+from handlers.command import Act, BotId, Context, Kind, Words, command, one_of
+from handlers.parameters import ParameterName, ParameterValue
 from handlers.reply import (
     Block,
     Button,
@@ -30,6 +32,7 @@ from handlers.reply import (
     reply,
     show,
 )
+from handlers.tuning import setting
 
 LISTED = ("strategy", "timeframe", "what")
 RULE, PARAMETERS, COMMON = "rule", "parameters", "common"
@@ -100,6 +103,21 @@ async def strategy_show(context: Context, strategy: StrategyName, part: Part = R
         Button("Quality", "/quality"),
     )  # fmt: skip
     return reply(*_told(found, part, bots), buttons=buttons)
+
+
+@command("strategy set", role=Role.TRADER, kind=Kind.SENSITIVE)
+async def strategy_set(
+    context: Context,
+    bot: BotId,
+    name: ParameterName,
+    value: ParameterValue,
+    reason: Words = "",
+) -> Reply | Act:
+    """Give a parameter of a bot another value, as /tune set does; why may follow.
+
+    Example: /strategy set shortseller_001 leverage 3
+    """
+    return await setting(context, name, value, bot, reason)
 
 
 def _told(strategy: Strategy, part: str, bots: Sequence[BotView]) -> Iterator[Block]:

@@ -89,6 +89,8 @@ GROUPS = {
     "strategy": "Strategies",
     "strategies": "Strategies",
     "signals": "Strategies",
+    "tuning": "Tuning",
+    "tuning_studies": "Tuning",
     "backtest": "Backtests",
     "data": "Backtests",
     "alerts": "Alerts",

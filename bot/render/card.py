@@ -246,7 +246,7 @@ def _row(heads: Sequence[str], row: Sequence[Cell]) -> Iterator[Line]:
     `T4 · BTCUSDT · short`, then `entry 119,960.0 · net +149.67`.
     """
     first = next((at for at, cell in enumerate(row, 1) if cell.text not in _MARKS), len(row))
-    is_word = [not cell.is_whole and cell.text not in ("-", *_MARKS) for cell in row[first:]]
+    is_word = [not cell.is_fact and cell.text not in ("-", *_MARKS) for cell in row[first:]]
     told = first + next((at for at, word in enumerate(is_word) if not word), len(is_word))
     heading = Span(" ".join(cell.text for cell in row[:first]), Style.BOLD)
     yield heading, *(Span(f" · {_value(cell).text}") for cell in row[first:told])

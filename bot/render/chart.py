@@ -6,7 +6,7 @@ they need room, the price axis makes it.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import accumulate, cycle
@@ -37,6 +37,9 @@ EQUITY_BOX = (LEFT, 0.375, ACROSS, 0.465)
 DRAWDOWN_BOX = (LEFT, 0.08, ACROSS, 0.225)
 BARS_BOX = (LEFT, 0.08, ACROSS, 0.76)
 CURVES_BOX = (LEFT, 0.13, ACROSS, 0.71)
+# With the drawdown of one of them beneath.
+HELD_BOX = (LEFT, 0.43, ACROSS, 0.41)
+FALLS_BOX = (LEFT, 0.13, ACROSS, 0.2)
 LEGEND_Y = 0.025
 
 # Teal against orange: they differ in lightness too, so that red-green blindness, and a print
@@ -610,13 +613,8 @@ def _pull_inside(text: Text, frame: Bbox) -> None:
 
 
 def _drawdown(axes: Axes, times: Sequence[int], worths: Sequence[float]) -> None:
-    falls = [worth / peak - 1 for worth, peak in zip(worths, accumulate(worths, max), strict=True)]
+    falls = _shade_falls(axes, times, worths)
     deepest = min(falls)
-    # The note stands beneath the deepest point.
-    axes.set_ylim(min(deepest * 1.5, -0.001), 0)
-    axes.fill_between(times, falls, 0, color=DOWN, alpha=0.3, linewidth=0)
-    axes.plot(times, falls, color=DOWN, linewidth=1.8)
-    _value_axis(axes, [], lambda value, more: f"{value * 100:.{max(more - 2, 0)}f}%", count=3)
     where = falls.index(deepest)
     if deepest < 0:
         axes.plot([times[where]], [deepest], marker="o", color=INK, markersize=7)
@@ -633,6 +631,17 @@ def _drawdown(axes: Axes, times: Sequence[int], worths: Sequence[float]) -> None
         zorder=6,
     )
     _pull_inside(text, axes.get_window_extent())
+
+
+def _shade_falls(axes: Axes, times: Sequence[int], worths: Sequence[float]) -> list[float]:
+    """How far worth was below its highest so far, as fractions; drawn."""
+    falls = [worth / peak - 1 for worth, peak in zip(worths, accumulate(worths, max), strict=True)]
+    # There is room for a note beneath the deepest point.
+    axes.set_ylim(min(min(falls) * 1.5, -0.001), 0)
+    axes.fill_between(times, falls, 0, color=DOWN, alpha=0.3, linewidth=0)
+    axes.plot(times, falls, color=DOWN, linewidth=1.8)
+    _value_axis(axes, [], lambda value, more: f"{value * 100:.{max(more - 2, 0)}f}%", count=3)
+    return falls
 
 
 # -- bars --------------------------------------------------------------------------------
@@ -687,34 +696,63 @@ def _amount(axes: Axes, place: int, amount: float, digits: int) -> None:
 
 # As light as each other, and far apart for whoever is red-green blind.
 CURVES = (BUY, SELL, LEVELS["entry"], LEVELS["target"])
+# Widths of a curve, of one that others are held against, and of those others.
+CURVE, BASE, CHANGED = 2.4, 2.0, 4.0
 
 
 def _draw_curves(figure: Figure, chart: CurvesChart) -> None:
-    """Each curve in its color from one zero line, with its end at the right."""
-    axes = _panel(figure, CURVES_BOX)
+    """Each curve in its color from one zero line, with its end at the right.
+
+    One that others are held against is thin and gray, and how far the last one fell is beneath.
+    """
+    held = chart.first_is_base
+    axes = _panel(figure, HELD_BOX if held else CURVES_BOX)
+    below = _panel(figure, FALLS_BOX) if held else axes
     times = [ts for _, points in chart.curves for ts, _ in points]
     shares = [share for _, points in chart.curves for _, share in points]
     first, last = min(times), max(times)
     span = (last - first) or HOUR_MS
-    axes.set_xlim(first - span * 0.01, last + span * 0.02)
+    for each in (axes, below):
+        each.set_xlim(first - span * 0.01, last + span * 0.02)
     low, high = min(0.0, *shares), max(0.0, *shares)
     air = ((high - low) or 0.01) * 0.08
     axes.set_ylim(low - air, high + air)
     ticks = _round_times(first, last)
-    _time_axis(axes, axes, ticks, ticks, step=_time_step(span))
+    _time_axis(axes, below, ticks, ticks, step=_time_step(span))
     axes.axhline(0, color=FAINT, linewidth=1.6, linestyle=(0, (4, 3)))
+    styles = list(_curve_styles(chart))
     tags = []
-    for (_, points), color in zip(chart.curves, cycle(CURVES), strict=False):
-        axes.plot(*zip(*points, strict=True), color=color, linewidth=2.4, solid_joinstyle="round")
+    for (_, points), (color, width) in zip(chart.curves, styles, strict=True):
+        axes.plot(*zip(*points, strict=True), color=color, lw=width, solid_joinstyle="round")
         tags.append(Tag(points[-1][1], f"{points[-1][1]:+.2%}", color, filled=True))
     _value_axis(axes, tags, lambda value, more: f"{value * 100:.{max(more - 2, 0)}f}%")
-    _name_curves(figure, [name for name, _ in chart.curves])
+    named = [(name, color) for (name, _), (color, _) in zip(chart.curves, styles, strict=True)]
+    _name_curves(figure, named)
+    if held:
+        _falls(figure, below, *chart.curves[-1])
 
 
-def _name_curves(figure: Figure, names: Sequence[str]) -> None:
+def _curve_styles(chart: CurvesChart) -> Iterator[tuple[str, float]]:
+    """The color and width of each curve."""
+    colors = cycle(CURVES)
+    if chart.first_is_base:
+        yield FAINT, BASE
+    for _ in chart.curves[int(chart.first_is_base) :]:
+        yield next(colors), CHANGED if chart.first_is_base else CURVE
+
+
+def _falls(figure: Figure, axes: Axes, name: str, points: Sequence[tuple[int, float]]) -> None:
+    """What a curve lost from its highest point so far; how much at most its figures say, which
+    know more than the points of a curve."""
+    _shade_falls(axes, [ts for ts, _ in points], [1.0 + share for _, share in points])
+    y = FALLS_BOX[1] + FALLS_BOX[3] + 0.03
+    _write(figure, y, f"{name}: below its last peak", color=FAINT, size=TEXT)
+
+
+def _name_curves(figure: Figure, names: Sequence[tuple[str, str]]) -> None:
     """What each color is, on a line of its own beneath the picture."""
     x = LEFT
-    for name, color in zip(names, cycle(CURVES), strict=False):
+    for name, color in names:
         word = _shortened(_known(name), LINE_MAX // len(names))
         figure.text(x, LEGEND_Y, word, color=color, size=TEXT, weight="bold", parse_math=False)
         x += (_text_size(figure, word, TEXT)[0] * 1.15 + 40) / WIDTH

@@ -32,6 +32,7 @@ from handlers.reply import (
     Text,
     Time,
     Value,
+    Whole,
     raw,
     show,
 )
@@ -279,19 +280,22 @@ def _hints(buttons: Sequence[Button], width: int) -> list[str]:
 
 
 class Cell(NamedTuple):
-    """A value as text; a number stands at the right, and what is whole may not be cut."""
+    """A value as text; a number stands at the right, a fact (a number, a time) says little without
+    its name, and what is whole may not be cut."""
 
     text: str
     style: str
     is_number: bool = False
+    is_fact: bool = False
     is_whole: bool = False
 
 
 def cell_of(value: Value) -> Cell:
     is_count = isinstance(value, int) and not isinstance(value, bool)
     is_number = is_count or isinstance(value, _NUMBERS)
-    is_whole = is_number or isinstance(value, Time)
-    return Cell(one_line(show(value)), _style(value), is_number, is_whole)
+    is_fact = is_number or isinstance(value, Time)
+    is_whole = is_fact or isinstance(value, Whole)
+    return Cell(one_line(show(value)), _style(value), is_number, is_fact, is_whole)
 
 
 class Sheet(NamedTuple):

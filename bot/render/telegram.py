@@ -74,6 +74,8 @@ def telegram_messages(reply: Reply, chart_paths: Paths = ()) -> list[TelegramMes
     ends in a text file, after the pictures that are still to come.
     """
     sections = _joined(_sections(reply, chart_paths))
+    if any(button.decides for button in reply.buttons):
+        sections = _whole(sections)
     messages = list(chain.from_iterable(map(_section, sections))) or [TelegramMessage(NOTHING)]
     if len(messages) > MESSAGES_MAX:
         messages = _with_file(messages, document(reply, chart_paths), reply)
@@ -111,6 +113,14 @@ def _joined(sections: list[_Section]) -> list[_Section]:
         case [_Section(None, before), _Section(photo, after)] if _is_caption([*before, *after]):
             return [_Section(photo, [*before, *after])]
     return sections
+
+
+def _whole(sections: list[_Section]) -> list[_Section]:
+    """A card without its picture where it would be two messages: a decision changes the first one
+    alone, and buttons on the other would outlive it."""
+    if len(sections) == 1:
+        return sections
+    return [_Section(None, [part for section in sections for part in section.parts])]
 
 
 def _section(section: _Section) -> list[TelegramMessage]:

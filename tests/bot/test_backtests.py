@@ -164,7 +164,7 @@ def test_what_fails_in_a_strategy_of_ones_own_is_told_as_that(
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr(job_module, "run", fail)
-    monkeypatch.setattr(module, "_strategies", lambda source: STRATEGIES)
+    monkeypatch.setattr(module, "known_with", lambda source: STRATEGIES)
     place = Place(Path(), "http://127.0.0.1:9", CLOCK)
     with pytest.raises(error, match=reason):
         run_job(lambda *said: None, MARKET_SETUP, place, source)

@@ -1,9 +1,9 @@
 """Desks with the real chat side on: real surfaces against local servers, a script as the market."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from engine.exchange.paper_emergency import PaperEmergency
 from engine.memory import Policy
 from engine.ports import Clock, Store
 from engine.runtime import Runtime
+from engine.tuning import Studying
 from handlers.reply import Reply
 from tests.handlers.desks import (
     BAR,
@@ -42,6 +43,11 @@ DOT = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
     "1f15c4890000000d49444154789c6360000002000001e221bc330000000049454e44ae426082"
 )
+
+
+def draw_dot(path: Path) -> None:
+    """At once: whoever draws the same picture beside reads no half of it."""
+    path.write_bytes(DOT)
 
 
 class LiveMarket(ScriptedMarket):
@@ -96,12 +102,13 @@ async def open_chat_desk(
     clock: Clock | None = None,
     *,
     tells_past: bool = False,
+    tuner: Callable[[Desk], Studying] | None = None,
     **settings: Any,
 ) -> AsyncIterator[ChatDesk]:
     """A desk with the chat surfaces that `settings` (as of bot.settings.Settings) turn on.
 
     It has taken every candle of the market when it is given. Nothing tells the news of what
-    happened before, unless it `tells_past`.
+    happened before, unless it `tells_past`. `tuner` makes its tuner.
     """
     clock = clock or SystemClock()
     wanted = Settings(**{"data_dir": folder, **settings})
@@ -115,10 +122,12 @@ async def open_chat_desk(
 
     market = market or quiet_market()
     runtime, desk = await build(market, store, clock, policy, exchange=exchange, switch=switch)
+    if tuner is not None:
+        desk = replace(desk, tuner=tuner(desk))
     people = await open_people(wanted, runtime, desk.store)
 
     async def dot(picture: Picture, path: Path) -> None:
-        await asyncio.to_thread(path.write_bytes, DOT)
+        draw_dot(path)
 
     async def draw(reply: Reply) -> list[Drawn | None]:
         return await draw_charts(reply, folder / "charts", dot, desk.enrollment)

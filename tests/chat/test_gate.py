@@ -90,6 +90,7 @@ TOO_FEW_DAYS = "days: 1 is not valid. Allowed: 3 to 3650: shortseller warms up o
 NO_LOCK = "No lock is there to lift. /locks lists them."
 NOTHING_TO_CLEAR = "No limit of losses cuts or stops anything. /risk shows how they stand."
 NO_BACKTEST = "There is no backtest 999. /backtest list shows them."
+NO_SNAPSHOT = "There is no snapshot 999. /tune history lists them."
 NO_OTHER_BACKTEST = "There is no backtest 998. /backtest list shows them."
 
 TABLE = {
@@ -183,6 +184,33 @@ TABLE = {
         TRADER, YELLOW, {"name": BOT, "symbol": "BTC"}, (f"{BOT} on BTCUSDT is on already.",)
     ),
     "side": Row(TRADER, YELLOW, {"side": "long_only"}),
+    "tune show": Row(VIEWER, LOOKS, {"name": "leverage", "bot": BOT}),
+    "tune set": Row(TRADER, YELLOW, {"name": "leverage", "value": "9"}),
+    "strategy set": Row(TRADER, YELLOW, {"bot": BOT, "name": "margin", "value": "4%"}),
+    "tune history": Row(VIEWER, LOOKS, {"bot": BOT}),
+    "tune outcomes": Row(VIEWER, LOOKS, {"bot": BOT}),
+    "tune snapshot": Row(
+        TRADER,
+        ACTS,
+        {"name": "calm"},
+        ("There is a snapshot calm already. Choose another name.",),
+    ),
+    "tune diff": Row(VIEWER, LOOKS, {"snapshot": "999"}, (NO_SNAPSHOT,)),
+    "tune rollback": Row(ADMIN, RED, {"snapshot": "999"}, (NO_SNAPSHOT,)),
+    "undo": Row(
+        TRADER,
+        YELLOW,
+        {"change": "999"},
+        ("There is no change 999 to take back. /tune history lists them.",),
+    ),
+    "tune run": Row(TRADER, LOOKS, {"bot": BOT}),
+    "tune study": Row(VIEWER, LOOKS, {"study": "999"}, ("There is no study 999.",)),
+    "tune cancel": Row(TRADER, LOOKS, {"study": "999"}, ("Study 999 neither waits nor runs.",)),
+    "tune check": Row(
+        TRADER, LOOKS, {"bot": BOT}, (f"{BOT} traded nothing that could be compared.",)
+    ),
+    "tune stop": Row(TRADER, ACTS, {"reason": "news"}),
+    "tune resume": Row(TRADER, YELLOW, errors=("Tuning is not stopped.",)),
     "buy": Row(TRADER, YELLOW, {"symbol": "ETH", "amount": "100"}),
     "sell": Row(TRADER, YELLOW, {"symbol": "ETH", "amount": "100"}),
     "close": Row(TRADER, YELLOW, {"symbol": "BTC", "share": "half"}),

@@ -59,6 +59,12 @@ VALUES: dict[str, dict[str, Any]] = {
     "backtest cancel": {"number": "1"},
     "compare": {"first": "1", "second": "2"},
     "strategy show": {"strategy": "rsi"},
+    "strategy set": {"bot": BOT, "name": "leverage", "value": "9"},
+    "tune set": {"name": "leverage", "value": "9"},
+    "tune snapshot": {"name": "calm"},
+    "tune diff": {"snapshot": "calm"},
+    "tune rollback": {"snapshot": "calm"},
+    "tune cancel": {"study": "1"},
     "chart": {"symbol": BTC, "timeframe": "1h"},
     "alert": {"symbol": BTC, "direction": "above", "price": "120000"},
     "unalert": {"alert": 1},
@@ -73,7 +79,7 @@ WIDE = 200
 # They say where somebody speaks from, and so another thing to each.
 PERSONAL = {"whoami", "alerts", "schedule list"}
 # They run beside the desk: each time they are said it is another backtest.
-RUNNING = {"backtest", "backtest cancel"}
+RUNNING = {"backtest", "backtest cancel", "tune run", "tune cancel", "tune check"}
 READS = [
     command for command in COMMANDS if command.kind is Kind.READ and command.name not in RUNNING
 ]
@@ -245,7 +251,8 @@ def context(desk: Desk, surface: str, user_id: str, address: Address | None) -> 
 
 
 async def test_each_command_that_looks_tells_the_same_everywhere(here: Both) -> None:
-    for line in ("/alert BTC above 120000", "/schedule add 08:00 UTC status"):
+    before = "/alert BTC above 120000", "/schedule add 08:00 UTC status", "/tune snapshot calm"
+    for line in before:
         await here.on_telegram(here.ann, line)
     for number in (1, 2):
         here.desk.desk.studies.end(number, done(number, finding()), finding())

@@ -32,6 +32,7 @@ from handlers.reply import Block, Fields, Reply, Table, Text, Value
 from tests.clock import FakeClock, turn
 from tests.studies import ScriptedStudies
 from tests.switches import ScriptedSwitch
+from tests.tunings import ScriptedTuner
 
 T0 = 1_735_689_600_000
 BAR = 5 * MINUTE_MS
@@ -154,14 +155,15 @@ async def build(
     mode: str = "paper",
     exchange: Callable[..., PaperExchange] = PaperExchange,
     switch: KillSwitch | None = None,
+    strategy: str = "shortseller",
 ) -> tuple[Runtime, Desk]:
     last = max((event.closed_at for event in market.coming), default=T0)
     clock = clock or StillClock(last + 30_000)
     store = store or MemoryStore()
     epoch = await store.take_epoch("test")
-    traded, strategy = tuple(market.traded), STRATEGIES["shortseller"]
+    traded = tuple(market.traded)
     bots = [
-        Bot(bot_id, strategy, traded, f"{mode}-{market.name}-{bot_id}", Decimal(10_000))
+        Bot(bot_id, STRATEGIES[strategy], traded, f"{mode}-{market.name}-{bot_id}", Decimal(10_000))
         for bot_id in bot_ids
     ]
     rules = {symbol: market.instrument(symbol) for symbol in market.symbols}
@@ -200,6 +202,7 @@ async def build(
         rates,
         ScriptedStudies(),
         switch or ScriptedSwitch(),
+        ScriptedTuner(),
     )
     return runtime, desk
 

@@ -47,6 +47,8 @@ def test_the_commands_stand_in_the_order_of_the_registry() -> None:
         "signals",
         "strategies",
         "sides",
+        "tuning",
+        "tuning_studies",
         "alerts",
         "people",
         "audit",
@@ -90,6 +92,8 @@ def test_what_changes_something_needs_a_trader_or_an_admin() -> None:
         "unalert": Role.TRADER,
         "schedule add": Role.TRADER,
         "schedule remove": Role.TRADER,
+        "tune snapshot": Role.TRADER,
+        "tune stop": Role.TRADER,
     }
 
 
@@ -120,12 +124,17 @@ def test_what_can_hurt_the_account_waits_for_a_human() -> None:
         "access": (Role.NOBODY, Kind.CRITICAL),
         "role": (Role.ADMIN, Kind.CRITICAL),
         "unenroll": (Role.ADMIN, Kind.CRITICAL),
+        "tune set": (Role.TRADER, Kind.SENSITIVE),
+        "strategy set": (Role.TRADER, Kind.SENSITIVE),
+        "undo": (Role.TRADER, Kind.SENSITIVE),
+        "tune resume": (Role.TRADER, Kind.SENSITIVE),
+        "tune rollback": (Role.ADMIN, Kind.CRITICAL),
     }
 
 
 def test_whatever_changes_something_only_asks_the_core_for_it() -> None:
     # With nothing to change, these show what could be.
-    shows = {"stops"}
+    shows = {"stops", "tune set", "strategy set"}
     for command in COMMANDS:
         returned = get_type_hints(command.handler)["return"]
         if command.name in shows:
@@ -139,7 +148,16 @@ def test_whatever_changes_something_only_asks_the_core_for_it() -> None:
 
 def test_only_what_reduces_risk_acts_however_late_it_comes() -> None:
     always = {command.name for command in COMMANDS if command.always}
-    assert always == {"bot pause", "strategy off", "halt", "kill", "cancel", "reject", "lock"}
+    assert always == {
+        "bot pause",
+        "strategy off",
+        "halt",
+        "kill",
+        "cancel",
+        "reject",
+        "lock",
+        "tune stop",
+    }
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,12 @@ ARGUMENTS = {
     "schedule add": "08:00 status",
     "schedule remove": "1",
     "schedule run": "1",
+    "strategy set": f"{BOT} leverage 9",
+    "tune set": "leverage 9",
+    "tune snapshot": "calm",
+    "tune diff": "calm",
+    "tune rollback": "calm",
+    "tune cancel": "1",
 }
 # What is answered to a command's first word alone.
 SCHEDULES = (
@@ -74,6 +80,11 @@ BEFORE = {
     "backtest show": ("/backtest volume BTC 2",),
     "backtest cancel": ("/backtest volume BTC 2",),
     "compare": ("/backtest volume BTC 2", "/backtest volume ETH 2"),
+    "undo": ("/tune set crosses_per_day 9",),
+    "tune diff": ("/tune snapshot calm",),
+    "tune rollback": ("/tune snapshot calm", "/tune set crosses_per_day 9"),
+    "tune resume": ("/tune stop news",),
+    "tune cancel": ("/tune run",),
 }
 # What is refused for another reason than the role of the command.
 REFUSED = {
@@ -95,6 +106,8 @@ REFUSED = {
     ("breaker", Role.ADMIN): "The circuit breaker is not open.",
     ("cooldown", Role.ADMIN): "No limit of losses cuts or stops anything.",
     ("unenroll", Role.ADMIN): "ann has no authenticator.",
+    ("tune check", Role.TRADER): f"{BOT} traded nothing that could be compared.",
+    ("tune check", Role.ADMIN): f"{BOT} traded nothing that could be compared.",
     ("unlock", Role.VIEWER): "That needs the role admin; yours is viewer.",
     ("unlock", Role.TRADER): "That needs the role admin; yours is trader.",
 }

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -12,14 +13,31 @@ from engine.order import Fill, Order, Reason, Side
 from engine.people import Role
 from engine.position import Trade
 from engine.proposal import Proposal, ProposalState
+from engine.tunable import Tier
+from engine.tuning import ChangeKind, Moved, ParameterChange, Source
 from handlers.notices import REASON_WORDS, notice_reply
-from handlers.reply import Button, Code, Text
+from handlers.reply import Button, Chart, Code, Text
 from tests.handlers.desks import BOT, propose, say
+from tests.handlers.evidence import evidence
 
 D = Decimal
 # 2025-01-03 08:10 UTC
 TS = 1_735_891_800_000
 ALERT = Alert(3, "BTCUSDT", Direction.ABOVE, D("104000"), "telegram", "7", "", "ann", 1, TS)
+
+CHANGE = ParameterChange(
+    change_id=1,
+    books="paper-sim42",
+    kind=ChangeKind.SET,
+    tier=Tier.GREEN,
+    source=Source.TUNER,
+    author="desk",
+    reason="Fewer crosses, fewer fees.",
+    moved=(Moved(BOT, "crosses_per_day", 12.0, 9.0, 1, 1.0, 100.0),),
+    made_at=TS,
+    told_at=TS,
+    snapshot_id=1,
+)
 
 
 @pytest.fixture
@@ -58,6 +76,7 @@ def test_every_kind_of_notice_is_one_or_two_lines_with_working_words(
         alert=ALERT,
         proposal=proposal,
         actor="ann",
+        change=CHANGE,
     )
     answer = notice_reply(notice)
     block = answer.blocks[0]
@@ -71,6 +90,7 @@ def test_every_kind_of_notice_is_one_or_two_lines_with_working_words(
 async def test_the_buttons_of_notices_are_commands_that_work(
     desk: Desk, facts: Facts, proposal: Proposal
 ) -> None:
+    assert (await say(desk, "/tune set crosses_per_day 9")).ok
     await say(desk, f"/bot pause {BOT}")
     orders, fills, trade = facts
     for kind in NoticeKind:
@@ -86,6 +106,7 @@ async def test_the_buttons_of_notices_are_commands_that_work(
             text="by ann",
             alert=ALERT,
             proposal=proposal,
+            change=CHANGE,
         )
         for button in notice_reply(notice).buttons:
             assert (await say(desk, button.command)).ok, button
@@ -270,3 +291,56 @@ def test_whoever_asked_is_told_in_one_sentence_how_it_ended(proposal: Proposal) 
 def test_the_end_of_the_audit_can_be_copied() -> None:
     answer = notice_reply(Notice(NoticeKind.AUDIT_ANCHOR, TS, text="17:abc"))
     assert answer.blocks[1] == Code("17:abc")
+
+
+# -- tuning ------------------------------------------------------------------------------
+
+
+def tuned(**changes: Any) -> Notice:
+    """News of change 1, as it is but for `changes`."""
+    told = {"text": "Change 1: crosses_per_day from 12 to 9.", "actor": "ann", "change": CHANGE}
+    return Notice(NoticeKind.TUNED, TS, BOT, **(told | changes))
+
+
+def test_a_change_by_hand_says_what_who_why_and_that_nothing_watches_it() -> None:
+    by_hand = replace(CHANGE, source=Source.PERSON, reason="too many fees")
+    answer = notice_reply(tuned(change=by_hand))
+    assert answer.blocks == (
+        Text(
+            "Change 1: crosses_per_day from 12 to 9.\n"
+            "By ann: too many fees. Nothing watches it: too few closed trades say what to expect."
+        ),
+    )
+    assert [button.command for button in answer.buttons] == ["/undo 1", "/tune history"]
+
+
+def test_a_change_that_was_found_brings_its_evidence_and_picture() -> None:
+    found = replace(CHANGE, study=7, expected=evidence().expected)
+    answer = notice_reply(tuned(change=found, evidence=evidence()))
+    words, picture = answer.blocks
+    assert words == Text(
+        "Change 1: crosses_per_day from 12 to 9.\n"
+        "Out of sample +4.13% instead of +1.20%, drawdown 3.10% instead of 5.20%, Sharpe 1.80 "
+        "instead of 0.41; 41 trades.\n"
+        "Found by the tuner: Fewer crosses, fewer fees. Watched over 3 trades: below -3.0% at "
+        "their end, or after a fall of 6.0%, it is rolled back by itself."
+    )
+    assert isinstance(picture, Chart)
+    assert [button.command for button in answer.buttons] == [
+        "/undo 1",
+        "/tune study 7",
+        "/tune history",
+    ]
+
+
+def test_a_roll_back_by_the_watch_says_so_and_offers_no_undo() -> None:
+    back = replace(
+        CHANGE, kind=ChangeKind.UNDO, source=Source.WATCH, reason="It fell by 7%", proposal_id=17
+    )
+    answer = notice_reply(tuned(change=back))
+    [block] = answer.blocks
+    assert isinstance(block, Text)
+    assert block.text.endswith(
+        "Called for by the watch, countersigned (proposal 17): It fell by 7%."
+    )
+    assert [button.command for button in answer.buttons] == ["/tune history"]
