@@ -27,6 +27,8 @@ VENDORS = {
         "bot/data_commands.py",
         "bot/backtest_command.py",
         "bot/sweep_command.py",
+        "bot/tune_command.py",
+        "bot/worker_command.py",
     ),
     "aiogram": ("bot/telegram.py",),
     "discord": ("bot/discord.py",),
@@ -43,15 +45,18 @@ VENDORS = {
         "bot/render/chart.py",
     ),
     "pyarrow": ("engine/market/candle_file.py",),
+    "distributed": ("bot/executors.py", "bot/worker_command.py"),
+    "dask": ("bot/executors.py", "bot/worker_command.py"),
+    "optuna": ("engine/tuner.py",),
 }
 
-HEAVY = {"numpy", "numba", "matplotlib", "pyarrow"}
+HEAVY = {"numpy", "numba", "matplotlib", "pyarrow", "optuna", "distributed", "dask"}
 
 # Where people speak: only these may say that somebody is a person.
 DOORS_OF_PEOPLE = ("bot/console.py", "bot/telegram.py", "bot/discord.py")
 
 # All modules of the engine are pure but these, and what is in its folders.
-IMPURE = {"runtime.py", "killing.py", "pace.py", "studies.py"}
+IMPURE = {"runtime.py", "killing.py", "pace.py", "studies.py", "spread.py", "tuner.py"}
 MONTECARLO = ROOT / "engine" / "metrics" / "montecarlo.py"
 PURE = [
     *(path for path in sorted((ROOT / "engine").glob("*.py")) if path.name not in IMPURE),
@@ -273,10 +278,13 @@ OF_ONE_ANSWER = [
     "bot/schedule.py",
     "bot/straight.py",
     "bot/telegram.py",
+    "bot/tuner_clock.py",
+    "bot/tunings.py",
     "engine/backtest/speed.py",
     "engine/backtest/speed.py",
     "engine/killing.py",
     "engine/slot.py",
+    "engine/spread.py",
     "engine/store/cache.py",
 ]
 
