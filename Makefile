@@ -21,8 +21,9 @@ $(VENV)/.installed-dev: deploy/requirements-dev.txt pyproject.toml deploy/setup.
 run: setup
 	@$(BIN)/countersign console
 
-# What is timed has the machine for itself; then three processes side by side: chats wait for local
-# servers, the program for processes of its own, the rest mostly computes.
+# What is timed has the machine for itself; then three processes side by side, about equally long:
+# chats wait for local servers, with the backtests after them, the program waits for processes of its
+# own, the rest mostly computes.
 test: check test-alone
 	@$(MAKE) --no-print-directory -j3 test-chat test-program test-rest
 
@@ -30,13 +31,14 @@ test-alone: check
 	@$(BIN)/python -m pytest -m alone tests/program
 
 test-chat: setup-dev
-	@$(BIN)/python -m pytest tests/chat
+	@$(BIN)/python -m pytest tests/chat tests/engine/backtest
 
 test-program: setup-dev
 	@$(BIN)/python -m pytest -m "not alone" tests/program
 
 test-rest: setup-dev
-	@$(BIN)/python -m pytest --ignore=tests/chat --ignore=tests/program
+	@$(BIN)/python -m pytest --ignore=tests/chat --ignore=tests/program \
+	  --ignore=tests/engine/backtest
 
 # Format, lint, strict types, the layer contract, the container files; the purity contract is
 # tests/test_architecture.py. The schema of compose files is the one in the package: no network.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bot.command_options import Candles, Days, Fee, More, Slippage, StrategyName, Symbols
 from bot.version import VERSION
 from engine.backtest.plan import DEPOSIT, FEE, SLIPPAGE, Outcome, Plan
 from engine.candle import DAY_MS, timeframe_ms
@@ -48,20 +49,11 @@ class Task:
 
 
 def backtest(
-    strategy: Annotated[str, typer.Option("--strategy", "-s", help="Its name.")],
-    more: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PATH | NAME=VALUE]...", help="More candles or parameters."),
-    ] = None,
-    candles: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="PATH...", help="CSV, CSV.gz or Parquet, or folders."),
-    ] = None,
-    symbols: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="Of the stored candles, or of those in PATH."),
-    ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Only the last days.")] = None,
+    strategy: StrategyName,
+    more: More = None,
+    candles: Candles = None,
+    symbols: Symbols = None,
+    days: Days = None,
     timeframe: Annotated[
         str | None, typer.Option(help=f"Which stored candles to trade on; {CANDLES} by default.")
     ] = None,
@@ -72,8 +64,8 @@ def backtest(
         list[str] | None,
         typer.Option("--param", "-p", metavar="NAME=VALUE...", help="Such as stop_loss=2%."),
     ] = None,
-    fee: Annotated[str, typer.Option(help="Of the notional, as in 0.00055 or 0.055%.")] = str(FEE),
-    slippage: Annotated[str, typer.Option(help="Of the price, as --fee.")] = str(SLIPPAGE),
+    fee: Fee = str(FEE),
+    slippage: Slippage = str(SLIPPAGE),
     deposit: Annotated[float, typer.Option(help="In quote currency.")] = DEPOSIT,
     side: Annotated[Sides, typer.Option(help="Which sides may be entered.")] = Sides.BOTH,
     exact: Annotated[

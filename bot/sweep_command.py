@@ -1,7 +1,6 @@
 """`countersign sweep`: many sets of a strategy's parameters over the same candles, ranked."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +16,7 @@ from bot.backtest_command import (
     told_apart,
     values_of,
 )
+from bot.command_options import Candles, Days, Fee, More, Slippage, StrategyName, Symbols
 from engine.backtest.plan import FEE, SLIPPAGE, Plan
 from engine.errors import BadInput
 
@@ -31,20 +31,11 @@ SHOWN = 10
 
 
 def sweep(
-    strategy: Annotated[str, typer.Option("--strategy", "-s", help="Its name.")],
-    more: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PATH | NAME=VALUE]...", help="More candles or parameters."),
-    ] = None,
-    candles: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="PATH...", help="CSV, CSV.gz or Parquet, or folders."),
-    ] = None,
-    symbols: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="Of the stored candles, or of those in PATH."),
-    ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Only the last days.")] = None,
+    strategy: StrategyName,
+    more: More = None,
+    candles: Candles = None,
+    symbols: Symbols = None,
+    days: Days = None,
     timeframe: Annotated[str | None, typer.Option(help="Which stored candles.")] = None,
     param: Annotated[
         list[str] | None,
@@ -54,8 +45,8 @@ def sweep(
         str, typer.Option(metavar="NAME,...", help="What is varied; by default its own parameters.")
     ] = "",
     trials: Annotated[int, typer.Option(help="How many sets to try.")] = TRIALS,
-    fee: Annotated[str, typer.Option(help="Of the notional, as in 0.055%.")] = str(FEE),
-    slippage: Annotated[str, typer.Option(help="Of the price, as --fee.")] = str(SLIPPAGE),
+    fee: Fee = str(FEE),
+    slippage: Slippage = str(SLIPPAGE),
     seed: Annotated[int, typer.Option(help="Of the sets that are tried.")] = SEED,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a set.")] = False,
 ) -> None:

@@ -6,7 +6,6 @@ It takes no lock and needs no desk, and changes nothing.
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +21,7 @@ from bot.backtest_command import (
     told_apart,
     values_of,
 )
+from bot.command_options import Candles, Days, Fee, More, Slippage, StrategyName, Symbols
 from bot.desk_settings import scheduler_address
 from bot.sections import TuningSection
 from bot.tuner_job import crew_of
@@ -37,20 +37,11 @@ _USUAL = TuningSection()
 
 
 def tune(
-    strategy: Annotated[str, typer.Option("--strategy", "-s", help="Its name.")],
-    more: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[PATH | NAME=VALUE]...", help="More candles or parameters."),
-    ] = None,
-    candles: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="PATH...", help="CSV, CSV.gz or Parquet, or folders."),
-    ] = None,
-    symbols: Annotated[
-        str | None,
-        typer.Option(metavar="A,B", help="Of the stored candles, or of those in PATH."),
-    ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Only the last days.")] = None,
+    strategy: StrategyName,
+    more: More = None,
+    candles: Candles = None,
+    symbols: Symbols = None,
+    days: Days = None,
     timeframe: Annotated[str | None, typer.Option(help="Which stored candles.")] = None,
     param: Annotated[
         list[str] | None,
@@ -66,8 +57,8 @@ def tune(
     scheduler: Annotated[
         str, typer.Option(envvar="DASK_SCHEDULER", help="A Dask cluster instead of processes.")
     ] = "",
-    fee: Annotated[str, typer.Option(help="Of the notional, as in 0.055%.")] = str(FEE),
-    slippage: Annotated[str, typer.Option(help="Of the price, as --fee.")] = str(SLIPPAGE),
+    fee: Fee = str(FEE),
+    slippage: Slippage = str(SLIPPAGE),
     seed: Annotated[int, typer.Option(help="Of the search.")] = SEED,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -26,6 +26,7 @@ VENDORS = {
         "bot/cli.py",
         "bot/data_commands.py",
         "bot/backtest_command.py",
+        "bot/command_options.py",
         "bot/sweep_command.py",
         "bot/tune_command.py",
         "bot/worker_command.py",
