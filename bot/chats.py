@@ -20,6 +20,7 @@ from bot.settings import Settings, secret_key
 from bot.straight import letter_of
 from bot.surface import Draw, Surface, SurfaceEnded
 from bot.tokens import Tokens, tokens_key
+from engine.calls import KEPT_DAYS
 from engine.candle import DAY_MS
 from engine.desk import Desk
 from engine.drafts import bot_of, instruction_of
@@ -180,8 +181,9 @@ class Chats:
         while True:
             try:
                 await self.desk.store.mail.prune(self.desk.clock.now() - REMEMBERED_MS)
+                await self.desk.store.calls.prune(self.desk.clock.now() - KEPT_DAYS * DAY_MS)
             except Unreachable as error:
-                log.warning("old messages stay for now", error=str(error))
+                log.warning("old messages and analyses stay for now", error=str(error))
             await self.desk.clock.sleep(PRUNE_S)
 
 

@@ -127,12 +127,16 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A button that acts: good once, in one chat, until `expires_at` (UTC ms)."""
+    """A button that acts: good once, in one chat, until `expires_at` (UTC ms).
+
+    `user_id` is the platform's id of the only person who may press it; empty: anybody there.
+    """
 
     surface: str
     chat_id: str
     command: str
     expires_at: int
+    user_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Protocol, TypeVar
 
 from engine.audit import AuditCut, AuditFound, AuditHead, AuditRow
+from engine.calls import Calls
 from engine.candle import Candle
 from engine.effect import Fact, Notice, ToExchange
 from engine.errors import BadSettings
@@ -184,6 +185,9 @@ class Store(Protocol):
     @property
     def mail(self) -> Mail: ...
 
+    @property
+    def calls(self) -> Calls: ...
+
     async def take_epoch(self, holder: str) -> int:
         """Count the epoch up and become the only writer that may commit."""
         ...
@@ -207,6 +211,7 @@ class Store(Protocol):
         bot_id: str | None = None,
         symbol: str | None = None,
         books: str | None = None,
+        consultation: int | None = None,
         since: int | None = None,
         limit: int | None = None,
     ) -> list[F]:

@@ -1,6 +1,7 @@
 """Decisions: what a strategy wanted, what the gates said to it, and why."""
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -52,9 +53,22 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
+class Opposed:
+    """An entry at the market that a bias spoke against: what was not sent for it, or was where a
+    bias only watches. `quantity` is in base currency, its levels are prices (None: it has none)."""
+
+    quantity: Decimal
+    stop_loss: Decimal | None
+    take_profit: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What became of one signal. `gate` and `detail` name the refusal, else are empty;
-    `confidence` is the strategy's own, from 0 to 1."""
+    `confidence` is the strategy's own, from 0 to 1. `consultation` is the number of the analysis
+    whose bias was looked at, 0 where there was none; `instead` says what would have become of the
+    signal without it, where that is something else, or with it, where it stops nothing. `opposed`
+    is the entry that would have been made, or was, where the bias alone speaks against it."""
 
     decision_id: int
     account: str
@@ -70,3 +84,6 @@ class Decision:
     detail: str
     order_link_id: str | None
     confidence: float = 1.0
+    consultation: int = 0
+    instead: str = ""
+    opposed: Opposed | None = None

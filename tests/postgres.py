@@ -59,13 +59,18 @@ async def postgres_url(postgres_server: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def fresh_database(server: str) -> AsyncIterator[str]:
-    """The address of an empty database, for fixtures that choose between databases."""
+async def fresh_database(server: str, template: str = "template1") -> AsyncIterator[str]:
+    """The address of a copy of a database, of an empty one unless another is named."""
     name = f"test_{next(_numbers)}"
-    await _execute(server, f"CREATE DATABASE {name}")
-    url = make_url(server).set(drivername="postgresql+asyncpg", database=name)
-    yield url.render_as_string(hide_password=False)
+    yield await create_database(server, name, template)
     await _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def create_database(server: str, name: str, template: str = "template1") -> str:
+    """Make a database; its address."""
+    await _execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    url = make_url(server).set(drivername="postgresql+asyncpg", database=name)
+    return url.render_as_string(hide_password=False)
 
 
 async def _execute(uri: str, statement: str) -> None:

@@ -5,9 +5,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.errors import LostLock
 from engine.mail import (
     Address,
     DeadLetter,
@@ -19,13 +17,14 @@ from engine.mail import (
     WaitingDelivery,
 )
 from engine.store.database import Database, Transaction
-from engine.store.tables import deliveries, epoch, inbox, offers, outbox
+from engine.store.fence import fenced
+from engine.store.tables import deliveries, inbox, offers, outbox
+from engine.store.upsert import insert_into
 
 T = TypeVar("T")
 
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-
 DELIVERY_FIELDS = ("surface", "chat_id", "thread_id", "ts", "priority", "topic", "body")
+OFFER_FIELDS = ("surface", "chat_id", "command", "expires_at", "user_id")
 
 MARK_NOTICES = (
     update(outbox)
@@ -39,21 +38,14 @@ MARK_ANSWERED = (
 )
 
 
-# On PostgreSQL it locks the row, so that the epoch can't move before the commit; on SQLite nobody
-# else writes meanwhile.
-_HELD = select(epoch.c.epoch, epoch.c.holder).with_for_update(read=True)
-
-
 class SqlMail:
     """The port `Mail` on SQLite and PostgreSQL. `epoch` is the one that its writes belong to."""
 
     def __init__(self, database: Database) -> None:
         self.epoch: int | None = None
         self._database = database
-        received = _INSERT[database.dialect.name](inbox)
-        self._receive = received.on_conflict_do_nothing(index_elements=["key"]).returning(
-            inbox.c.key
-        )
+        received = insert_into(database.dialect.name, inbox, False)
+        self._receive = received.returning(inbox.c.key)
 
     async def receive(self, updates: Sequence[Received]) -> set[str]:
         if not updates:
@@ -161,8 +153,7 @@ class SqlMail:
         return [DeadLetter(*row) for row in await self._rows(query)]
 
     async def offer(self, wanted: Sequence[Offer]) -> list[int]:
-        names = ("surface", "chat_id", "command", "expires_at")
-        rows = [{name: getattr(each, name) for name in names} for each in wanted]
+        rows = [{name: getattr(each, name) for name in OFFER_FIELDS} for each in wanted]
         statement = insert(offers).returning(offers.c.seq, sort_by_parameter_order=True)
 
         def keep(connection: Connection) -> list[int]:
@@ -171,8 +162,7 @@ class SqlMail:
         return await self._write(keep) if rows else []
 
     async def offered(self, offer_id: int) -> Offer | None:
-        columns = offers.c["surface", "chat_id", "command", "expires_at"]
-        rows = await self._rows(select(*columns).where(offers.c.seq == offer_id))
+        rows = await self._rows(select(*offers.c[OFFER_FIELDS]).where(offers.c.seq == offer_id))
         return Offer(*rows[0]) if rows else None
 
     async def claim(self, offer_id: int, key: str) -> bool:
@@ -210,17 +200,7 @@ class SqlMail:
         await self._write(partial(_execute, statement=statement, rows=None))
 
     async def _write(self, transaction: Transaction[T]) -> T:
-        return await self._database.write(partial(_fenced, own=self.epoch, transaction=transaction))
-
-
-def _fenced(connection: Connection, own: int | None, transaction: Transaction[T]) -> T:
-    """Run a transaction where the epoch is still our own."""
-    if own is not None:
-        held = connection.execute(_HELD).one_or_none()
-        if held is None or held.epoch != own:
-            holder = held.holder if held else "nobody"
-            raise LostLock(f"epoch {own} is over: {holder} trades this account now")
-    return transaction(connection)
+        return await self._database.write(partial(fenced, own=self.epoch, transaction=transaction))
 
 
 def _posted(address: Address, topic: str) -> Any:

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import count
 from operator import attrgetter
 from typing import Any, cast
 
 from engine.audit import AuditCut, AuditFound, AuditHead, AuditRow
+from engine.calls import DayCost, ModelCall, Purpose
 from engine.effect import Fact, Notice
 from engine.errors import Broken
 from engine.mail import Address, DeadLetter, Delivery, Offer, Posted, Received, WaitingDelivery
 from engine.ports import Commit, F, JournalRow, OutboxRow, StateRow
 from engine.store.audit import not_cut
+from engine.store.calls import by_day, forgotten, kept
 from engine.store.sql import repeats
 from engine.store.tables import fact_table, notices
 from engine.tuning import ParameterValue
@@ -22,6 +25,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.mail = MemoryMail(self._delivered)
+        self.calls = MemoryCalls()
         self.journal: list[JournalRow] = []
         self.audit: dict[int, AuditRow] = {}
         self.audit_head: AuditHead | None = None
@@ -67,11 +71,19 @@ class MemoryStore:
         bot_id: str | None = None,
         symbol: str | None = None,
         books: str | None = None,
+        consultation: int | None = None,
         since: int | None = None,
         limit: int | None = None,
     ) -> list[F]:
         facts = fact_table(kind)
-        filters = facts.matching(since, account=account, bot_id=bot_id, symbol=symbol, books=books)
+        filters = facts.matching(
+            since,
+            account=account,
+            bot_id=bot_id,
+            symbol=symbol,
+            books=books,
+            consultation=consultation,
+        )
         known = cast(Iterable[F], self._facts.get(cast(type[Fact], kind), {}).values())
         found = [
             fact
@@ -285,6 +297,44 @@ class MemoryMail:
     def _open(self, seqs: Sequence[int]) -> Iterator["_Row"]:
         rows = (self._rows[seq] for seq in seqs if seq in self._rows)
         return (row for row in rows if row.finished_at is None)
+
+
+class MemoryCalls:
+    """The port `Calls` in a dict."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, ModelCall] = {}
+
+    async def put(self, call: ModelCall) -> None:
+        self._calls[call.call_id] = kept(call)
+
+    async def last_id(self) -> int:
+        return max(self._calls, default=0)
+
+    async def of(self, consultation: int) -> list[ModelCall]:
+        found = (call for call in self._calls.values() if call.consultation == consultation)
+        return sorted(found, key=attrgetter("call_id"))
+
+    async def last(self, limit: int, purpose: Purpose | None = None) -> list[ModelCall]:
+        found = [
+            call
+            for call in self._calls.values()
+            if call.call_id == call.consultation and purpose in (None, call.purpose)
+        ]
+        return sorted(found, key=attrgetter("call_id"), reverse=True)[:limit]
+
+    async def spent(self, since: int) -> Decimal:
+        return sum((call.cost for call in self._since(since)), Decimal(0))
+
+    async def costs(self, since: int) -> list[DayCost]:
+        return by_day(self._since(since))
+
+    async def prune(self, before: int) -> None:
+        old = [call for call in self._calls.values() if call.ts < before]
+        self._calls.update((call.call_id, forgotten(call)) for call in old)
+
+    def _since(self, since: int) -> list[ModelCall]:
+        return [call for call in self._calls.values() if call.ts >= since]
 
 
 @dataclass

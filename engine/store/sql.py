@@ -14,22 +14,18 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.audit import AuditCut, AuditFound, AuditHead, AuditRow
 from engine.effect import Fact, Notice
 from engine.errors import Broken, LostLock
 from engine.ports import Commit, F, OutboxRow, StateRow
 from engine.store import audit, tables
+from engine.store.calls import SqlCalls
 from engine.store.database import BUSY_TIMEOUT_S, Database, open_database
 from engine.store.mail import DELIVERY_FIELDS, MARK_ANSWERED, SqlMail
 from engine.store.migrations import bring_to_head
 from engine.store.tables import FACTS, FactTable, fact_table, notices
-
-_INSERT: dict[str, Callable[[Table], Any]] = {
-    "sqlite": sqlite.insert,
-    "postgresql": postgresql.insert,
-}
+from engine.store.upsert import insert_into
 
 
 async def open_store(url: str, busy_timeout_s: float = BUSY_TIMEOUT_S) -> "SqlStore":
@@ -61,10 +57,11 @@ class SqlStore:
         self._database = database
         self._writes = _Writes(database.dialect)
         self.mail = SqlMail(database)
+        self.calls = SqlCalls(database)
 
     async def take_epoch(self, holder: str) -> int:
         epoch = await self._database.write(partial(self._writes.take_epoch, holder=holder))
-        self.mail.epoch = epoch
+        self.mail.epoch = self.calls.epoch = epoch
         return epoch
 
     async def commit(self, batch: Commit) -> None:
@@ -81,11 +78,19 @@ class SqlStore:
         bot_id: str | None = None,
         symbol: str | None = None,
         books: str | None = None,
+        consultation: int | None = None,
         since: int | None = None,
         limit: int | None = None,
     ) -> list[F]:
         facts = fact_table(kind)
-        filters = facts.matching(since, account=account, bot_id=bot_id, symbol=symbol, books=books)
+        filters = facts.matching(
+            since,
+            account=account,
+            bot_id=bot_id,
+            symbol=symbol,
+            books=books,
+            consultation=consultation,
+        )
         return (await self._facts(kind, _newest_first(facts, filters, since, limit)))[::-1]
 
     async def one(self, kind: type[F], *key: str | int) -> F | None:
@@ -187,7 +192,7 @@ class _Put:
         names: Sequence[str] | None = None,
     ) -> None:
         names = names or [column.name for column in table.columns]
-        statement = _insert(dialect.name, table, replaced)
+        statement = insert_into(dialect.name, table, replaced)
         self._sql = str(statement.compile(dialect=dialect, column_keys=names))
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*names)
         types = [table.columns[name].type.dialect_impl(dialect) for name in names]
@@ -208,20 +213,6 @@ class _Put:
         for at, process in self._processors:
             values[at] = process(values[at])
         return tuple(values)
-
-
-def _insert(dialect: str, table: Table, replaced: bool | None) -> Any:
-    """An insert; a known key is replaced, left as it is, or, for `None`, an error."""
-    statement = _INSERT[dialect](table)
-    if replaced is None:
-        return statement
-    key = list(table.primary_key)
-    if not replaced:
-        return statement.on_conflict_do_nothing(index_elements=key)
-    others = [column.name for column in table.columns if column.name not in table.primary_key]
-    return statement.on_conflict_do_update(
-        index_elements=key, set_={name: statement.excluded[name] for name in others}
-    )
 
 
 def _by_kind(facts: Iterable[Fact]) -> dict[type[Fact], list[Fact]]:
@@ -254,7 +245,7 @@ _HOLD = _OF_EPOCH.values(number=tables.epoch.c.number)
 
 
 def _take_epoch(dialect: str) -> Any:
-    first = _INSERT[dialect](tables.epoch).values(
+    first = insert_into(dialect, tables.epoch, None).values(
         id=_ONLY, epoch=1, holder=bindparam("holder"), number=0
     )
     return first.on_conflict_do_update(
@@ -304,7 +295,7 @@ _LAST_AUDIT = select(tables.audit).order_by(tables.audit.c.seq.desc()).limit(1)
 
 
 def _newest_first(
-    facts: FactTable, filters: Mapping[str, str], since: int | None, limit: int | None
+    facts: FactTable, filters: Mapping[str, str | int], since: int | None, limit: int | None
 ) -> Select[Any]:
     columns = facts.table.columns
     query = select(facts.table).where(*(columns[name] == value for name, value in filters.items()))

@@ -28,6 +28,7 @@ from sqlalchemy.types import TypeEngine
 from engine.alert import Alert, Direction
 from engine.audit import AuditAnchor
 from engine.bot import BotRow, BotStatus
+from engine.calls import CallState, Purpose
 from engine.effect import Fact, Notice
 from engine.errors import Broken
 from engine.instrument import Instrument
@@ -38,7 +39,7 @@ from engine.people import Identity, Origin, Person, Role
 from engine.position import Position, Trade
 from engine.proposal import Proposal, ProposalKind, ProposalState, Vote
 from engine.schedule import Schedule
-from engine.signal import Action, Decision
+from engine.signal import Action, Decision, Opposed
 from engine.tunable import Tier
 from engine.tuning import (
     Band,
@@ -362,9 +363,13 @@ signals = Table(
     _column("detail", Text),
     _optional("order_link_id", Word),
     _column("confidence", Double),
+    _column("consultation", BigInteger),
+    _column("instead", Text),
+    _optional("opposed", JsonText(Opposed)),
     PrimaryKeyConstraint("account", "decision_id"),
     Index("ix_signals_ts", "ts"),
     Index("ix_signals_account", "account", "ts"),
+    Index("ix_signals_consultation", "consultation"),
 )
 
 equity = Table(
@@ -639,6 +644,32 @@ studies = Table(
     PrimaryKeyConstraint("books", "number"),
 )
 
+# A row a call of a model, numbered whatever books were open. When its words are forgotten, what it
+# cost stays.
+analyses = Table(
+    "analyses",
+    metadata,
+    Column("call_id", BigInteger, primary_key=True, autoincrement=False),
+    _column("consultation", BigInteger),
+    _column("books", Word),
+    _column("ts", BigInteger),
+    _column("purpose", EnumText(Purpose)),
+    _column("subject", Text),
+    _column("asked_by", Text),
+    _column("model", Text),
+    _column("prompt", Text),
+    _column("state", EnumText(CallState)),
+    _column("answer", Text),
+    _column("result", Text),
+    _column("failure", Text),
+    _column("prompt_tokens", BigInteger),
+    _column("output_tokens", BigInteger),
+    _column("cost", DecimalText),
+    _column("latency_ms", BigInteger),
+    Index("ix_analyses_consultation", "consultation"),
+    Index("ix_analyses_ts", "ts"),
+)
+
 inbox = Table(
     "inbox",
     metadata,
@@ -686,6 +717,7 @@ offers = Table(
     _column("chat_id", Word),
     _column("command", Text),
     _column("expires_at", BigInteger),
+    _column("user_id", Word),
     _optional("used_by", Word),
     sqlite_autoincrement=True,
 )
@@ -716,7 +748,7 @@ class FactTable:
     def required(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.table.columns if not column.nullable)
 
-    def matching(self, since: int | None, **wanted: str | None) -> dict[str, str]:
+    def matching(self, since: int | None, **wanted: str | int | None) -> dict[str, str | int]:
         """The filters that are set, by column. Raises Broken for one that no row could have."""
         if since is not None and self.time is None:
             raise Broken(f"{self.table.name} has no time to ask for")

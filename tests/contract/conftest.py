@@ -10,7 +10,8 @@ import pytest
 from engine.ports import Store
 from engine.store.memory import MemoryStore
 from engine.store.sql import open_store
-from tests.postgres import fresh_database, postgres_server, postgres_url
+from tests.migrated import migrated_database, migrated_file
+from tests.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]
 
@@ -36,10 +37,11 @@ async def opened(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield Opened(MemoryStore(), None)
         return
     async with AsyncExitStack() as stack:
-        url = f"sqlite:///{tmp_path}/desk.db"
         if request.param == "postgres":
             server = request.getfixturevalue("postgres_server")
-            url = await stack.enter_async_context(fresh_database(server))
+            url = await stack.enter_async_context(migrated_database(server))
+        else:
+            url = await migrated_file(tmp_path / "desk.db")
         opened = Opened(await open_store(url), lambda: open_store(url))
         yield opened
         await opened.store.close()

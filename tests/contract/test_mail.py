@@ -308,7 +308,7 @@ async def test_dead_letters_come_newest_first(mail: Mail) -> None:
 
 
 async def test_a_button_is_kept_by_its_number(mail: Mail) -> None:
-    wanted = [offer(f"/bot pause b{n}", chat_id=f"{n}") for n in range(5)]
+    wanted = [offer(f"/bot pause b{n}", chat_id=f"{n}", user_id="7" * n) for n in range(5)]
     ids = await mail.offer(wanted)
     assert [await mail.offered(each) for each in ids] == wanted
     assert len(set(ids)) == 5

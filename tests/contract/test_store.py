@@ -21,7 +21,7 @@ from engine.ports import Commit, JournalRow, StateRow, Store
 from engine.position import Position, Trade
 from engine.proposal import Proposal, ProposalKind, ProposalState, Vote
 from engine.schedule import Schedule
-from engine.signal import Action, Decision
+from engine.signal import Action, Decision, Opposed
 from engine.store.tables import FACTS, notices
 from engine.tunable import Tier
 from engine.tuning import (
@@ -168,6 +168,9 @@ def decision(number: int = 1, **changes: Any) -> Decision:
         detail="12 ticks > 5",
         order_link_id=None,
         confidence=0.1 + 0.7,
+        consultation=41,
+        instead="would have sold 0.10 at the market, stop 65000.5",
+        opposed=Opposed(Decimal("0.10"), Decimal("65000.5"), None),
     )
     return replace(made, **changes)
 

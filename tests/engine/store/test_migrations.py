@@ -16,6 +16,7 @@ from bot.app import open_app
 from bot.settings import Settings
 from engine.audit import Act, Chain, head_of
 from engine.errors import BadSettings, Broken, Refused
+from engine.mail import Offer
 from engine.order import Order
 from engine.people import Identity, Person, Role
 from engine.signal import Decision
@@ -163,6 +164,57 @@ async def test_after_an_upgrade_old_decisions_were_sure_and_old_orders_break_eve
     assert (order.break_even_trigger, order.break_even_stop) == (None, None)
     assert (order.post_only, order.expires_at) == (False, 0)
     assert order.quantity == 1
+    assert (decision.consultation, decision.instead, decision.opposed) == (0, "", None)
+
+
+SEVENTH_STEP = (
+    "INSERT INTO signals (decision_id, account, bot_id, symbol, ts, action, side, reason, price,"
+    " approved, gate, detail, order_link_id, confidence) VALUES (1, 'a', 'b', 'BTCUSDT', 1,"
+    " 'entry', 'Sell', 'ema_cross', 100.5, true, '', '', NULL, 0.5)",
+    "INSERT INTO offers (surface, chat_id, command, expires_at, used_by)"
+    " VALUES ('telegram', '7', '/bot pause b', 9, 'k')",
+)
+
+
+def fill_seventh_step(connection: Connection) -> None:
+    """What a desk of the seventh step left: a decision, and a button that was pressed."""
+    command.upgrade(config_for(connection), "0007")
+    for statement in SEVENTH_STEP:
+        connection.execute(text(statement))
+
+
+async def test_after_an_upgrade_no_model_had_a_say_and_buttons_are_for_anybody(
+    database: Database, url: str
+) -> None:
+    await database.write(fill_seventh_step)
+    await migrate(url)
+    store = await open_store(url)
+    [decision] = await store.recent(Decision)
+    offered, taken = await store.mail.offered(1), await store.mail.claim(1, "other")
+    [new] = await store.mail.offer([Offer("telegram", "7", "/bot resume b", 9, "8")])
+    again = await store.mail.offered(new)
+    calls = await store.calls.last(9), await store.calls.last_id()
+    await store.close()
+    assert (decision.confidence, decision.consultation, decision.instead) == (0.5, 0, "")
+    assert offered == Offer("telegram", "7", "/bot pause b", 9, "")
+    assert not taken
+    assert again is not None and again.user_id == "8"
+    assert calls == ([], 0)
+
+
+async def test_a_step_back_takes_the_analyses_and_leaves_decisions_and_buttons(
+    database: Database, url: str
+) -> None:
+    await database.write(fill_seventh_step)
+    await migrate(url)
+    await database.write(lambda c: command.downgrade(config_for(c), "0007"))
+    assert "analyses" not in await database.read(tables_of)
+    await migrate(url)
+    store = await open_store(url)
+    [decision], offered = await store.recent(Decision), await store.mail.offered(1)
+    await store.close()
+    assert decision.confidence == 0.5
+    assert offered is not None and offered.command == "/bot pause b"
 
 
 async def test_an_audit_that_was_cut_keeps_the_table_that_verifies_it(database: Database) -> None:

@@ -22,6 +22,7 @@ from engine.ports import Commit, JournalRow, StateRow
 from engine.store.database import Database, open_database
 from engine.store.sql import SqlStore, open_store
 from engine.tuning import ParameterValue
+from tests.migrated import migrated_file
 
 FILL = Fill(
     exec_id="E1",
@@ -67,7 +68,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqlStore]:
     """A store on SQLite that waits for nobody."""
-    opened = await open_store(f"sqlite:///{path}", busy_timeout_s=0.05)
+    opened = await open_store(await migrated_file(path), busy_timeout_s=0.05)
     yield opened
     await opened.close()
 

@@ -11,6 +11,7 @@ from sqlalchemy import Boolean, Table
 from sqlalchemy.dialects import sqlite
 
 from engine.audit import AuditHead, AuditRow
+from engine.calls import ModelCall
 from engine.effect import Fact
 from engine.errors import Broken
 from engine.mail import Delivery, Offer, Received
@@ -79,6 +80,7 @@ def test_the_other_rows_are_read_by_position_too() -> None:
     assert columns(tables.offers) == ["seq", *names(Offer), "used_by"]
     fate = ["attempted_at", "finished_at", "message_id", "error"]
     assert columns(tables.deliveries) == ["seq", *names(Delivery), *fate]
+    assert columns(tables.analyses) == names(ModelCall)
     assert columns(tables.audit) == names(AuditRow)
     assert columns(tables.audit_head) == ["id", *names(AuditHead)]
 
