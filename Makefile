@@ -2,8 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Where Gemini's legacy driver is tested: its package does not go with the other requirements.
+LEGACY := .venv-legacy
 
-.PHONY: setup setup-dev run test test-alone test-chat test-program test-rest check lock clean
+.PHONY: setup setup-dev run test test-alone test-chat test-program test-rest test-legacy check lock \
+  clean
 
 # What the program needs, from the lock; nothing is read from standard input.
 setup: $(VENV)/.installed
@@ -18,16 +21,21 @@ $(VENV)/.installed-dev: deploy/requirements-dev.txt pyproject.toml deploy/setup.
 	@PYTHON=$(PYTHON) sh deploy/setup.sh $(VENV) deploy/requirements-dev.txt </dev/null
 	@touch $@ $(VENV)/.installed
 
+$(LEGACY)/.installed: deploy/requirements-legacy.txt pyproject.toml deploy/setup.sh
+	@PYTHON=$(PYTHON) sh deploy/setup.sh $(LEGACY) deploy/requirements-legacy.txt </dev/null
+	@touch $@
+
 run: setup
 	@$(BIN)/countersign console
 
 # What is timed has the machine for itself; then three processes side by side, about equally long:
 # chats wait for local servers, with the backtests after them, the program waits for processes of its
-# own, the rest mostly computes.
-test: check test-alone
-	@$(MAKE) --no-print-directory -j3 test-chat test-program test-rest
+# own, the rest mostly computes. A fourth, of a minute, is mostly the download of an environment; a
+# fifth are the checks, most of them one core's half minute of types.
+test: test-alone
+	@$(MAKE) --no-print-directory -j5 check test-chat test-program test-rest test-legacy
 
-test-alone: check
+test-alone: setup-dev
 	@$(BIN)/python -m pytest -m alone tests/program
 
 test-chat: setup-dev
@@ -39,6 +47,9 @@ test-program: setup-dev
 test-rest: setup-dev
 	@$(BIN)/python -m pytest --ignore=tests/chat --ignore=tests/program \
 	  --ignore=tests/engine/backtest
+
+test-legacy: $(LEGACY)/.installed
+	@$(LEGACY)/bin/python -m pytest tests/llm/test_drivers.py tests/llm/test_gemini_legacy.py
 
 # Format, lint, strict types, the layer contract, the container files; the purity contract is
 # tests/test_architecture.py. The schema of compose files is the one in the package: no network.
@@ -56,6 +67,8 @@ lock:
 	  --generate-hashes --no-emit-index-url --no-header -q -o deploy/requirements.txt
 	uv pip compile pyproject.toml --group dev --extra parquet --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -q -o deploy/requirements-dev.txt
+	uv pip compile --group legacy-dev --universal --python-version 3.11 --no-strip-extras \
+	  --generate-hashes --no-emit-index-url --no-header -q -o deploy/requirements-legacy.txt
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LEGACY) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

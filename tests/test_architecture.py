@@ -32,8 +32,11 @@ VENDORS = {
         "bot/worker_command.py",
     ),
     "aiogram": ("bot/telegram.py",),
-    "discord": ("bot/discord.py",),
-    "aiohttp": ("bot/telegram.py", "bot/discord.py", "engine/bybit/stream.py"),
+    "discord": ("bot/discord.py", "bot/discord_message.py"),
+    "aiohttp": ("bot/telegram.py", "bot/discord.py", "engine/bybit/stream.py", "llm/gemini.py"),
+    "google": ("llm/gemini.py", "llm/gemini_legacy.py"),
+    "requests": ("engine/bybit/wire.py", "llm/gemini_legacy.py"),
+    "urllib3": ("engine/bybit/wire.py", "llm/gemini_legacy.py"),
     "pybit": ("engine/bybit/wire.py",),
     "redis": ("engine/store/cache.py",),
     "apscheduler": ("engine/schedule.py",),
@@ -51,7 +54,7 @@ VENDORS = {
     "optuna": ("engine/tuner.py",),
 }
 
-HEAVY = {"numpy", "numba", "matplotlib", "pyarrow", "optuna", "distributed", "dask"}
+HEAVY = {"numpy", "numba", "matplotlib", "pyarrow", "optuna", "distributed", "dask", "google"}
 
 # Where people speak: only these may say that somebody is a person.
 DOORS_OF_PEOPLE = ("bot/console.py", "bot/telegram.py", "bot/discord.py")
@@ -270,6 +273,7 @@ def test_money_is_never_a_float():
 # Where one answer ends and the desk goes on: a bug in a command, or in a strategy of a user's own,
 # must not stop trading.
 OF_ONE_ANSWER = [
+    "bot/advisor.py",
     "bot/backtests.py",
     "bot/chats.py",
     "bot/console.py",
