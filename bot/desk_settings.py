@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from bot.sections import (
     BotSettings,
     DataSection,
     ExchangeSection,
+    GeminiSection,
     Margin,
     PaperSection,
     PersonSettings,
@@ -48,9 +50,11 @@ SECRETS = (
     "discord_bot_token",
     "bybit_api_key",
     "bybit_api_secret",
+    "gemini_api_key",
     "bot_keys",
 )
 IN_MEMORY = "memory://"
+MODEL = re.compile(r"[a-z0-9][a-z0-9.-]{0,80}", re.ASCII)
 SCHEDULER = re.compile(
     r"(?P<scheme>tcp|tls)://(?P<host>[\w.-]+|\[[\da-fA-F:]+\]):\d{1,5}", re.ASCII
 )
@@ -124,6 +128,11 @@ class Settings(SettingsSection):
     bot_keys: dict[str, KeyPair] = {}
     bybit_rest_base: str | None = None
     bybit_ws_base: str | None = None
+    gemini_api_key: SecretStr | None = None
+    gemini_api_base: str = "https://generativelanguage.googleapis.com"
+    gemini_model: str = "gemini-3.5-flash-lite"
+    gemini_driver: Literal["genai", "legacy"] = "genai"
+    gemini_daily_usd: Decimal = Field(default=Decimal(5), ge=0, le=10_000)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     strategies_dir: Path | None = None
     bots: tuple[BotSettings, ...] = DEFAULT_BOTS
@@ -135,6 +144,7 @@ class Settings(SettingsSection):
     approvals: ApprovalSection = ApprovalSection()
     tuning: TuningSection = TuningSection()
     data: DataSection = DataSection()
+    gemini: GeminiSection = GeminiSection()
     _own: OwnStrategies = PrivateAttr(default_factory=OwnStrategies)
 
     @model_validator(mode="before")
@@ -171,7 +181,13 @@ class Settings(SettingsSection):
             return text
         raise ValueError("allowed: auto, bybit, replay:PATH, simulated:SEED")
 
-    @field_validator("telegram_bot_token", "discord_bot_token", "bybit_api_key", "bybit_api_secret")
+    @field_validator(
+        "telegram_bot_token",
+        "discord_bot_token",
+        "bybit_api_key",
+        "bybit_api_secret",
+        "gemini_api_key",
+    )
     @classmethod
     def _token(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and re.search(r"\s", token.get_secret_value()):
@@ -184,6 +200,7 @@ class Settings(SettingsSection):
         "discord_gateway_url",
         "bybit_rest_base",
         "bybit_ws_base",
+        "gemini_api_base",
     )
     @classmethod
     def _url(cls, url: str | None, info: ValidationInfo) -> str | None:
@@ -192,10 +209,18 @@ class Settings(SettingsSection):
         streams = info.field_name in ("discord_gateway_url", "bybit_ws_base")
         secure, plain = ("wss", "ws") if streams else ("https", "http")
         parts = urlsplit(url)
-        host = parts.hostname or ""
+        # What has these in it is read as another host by others.
+        host = "" if re.search(r"[\s\\]", url) else parts.hostname or ""
         if host and (parts.scheme == secure or (parts.scheme == plain and _is_private(host))):
             return url.rstrip("/")
         raise ValueError(f"allowed: a URL of {secure}://, or {plain}:// on your own network")
+
+    @field_validator("gemini_model")
+    @classmethod
+    def _model(cls, name: str) -> str:
+        if not MODEL.fullmatch(name):
+            raise ValueError("allowed: a model's name, as gemini-3.5-flash-lite")
+        return name
 
     @field_validator("database_url")
     @classmethod

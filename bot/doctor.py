@@ -18,16 +18,15 @@ from pathlib import Path
 
 import structlog
 
-from bot.app import socket_path
 from bot.clock import SystemClock
 from bot.doctor_accounts import Finding, look_at_accounts, look_at_mirror
-from bot.door import reachable
+from bot.door import reachable, socket_path
 from bot.emergency import bybit_emergency
 from bot.latch import LatchFile
 from bot.lineup import fit_bots, planned
 from bot.modes import PAPER
 from bot.redact import Redactor
-from bot.settings import Settings, load
+from bot.settings import Settings, load, open_model
 from bot.surface import SurfaceEnded
 from engine.bybit.address import Address
 from engine.bybit.rest import BybitRest
@@ -36,6 +35,7 @@ from engine.market.replay import open_replay
 from engine.store.database import open_database
 from engine.store.lock import DeskLock
 from engine.store.migrations import HEAD, revision_of
+from llm.model import ModelFailed
 
 # A desk writes megabytes a day; below this the disk is full before anybody looks again.
 DISK_FREE_MIN = 200 * 1024 * 1024
@@ -72,6 +72,12 @@ ELSEWHERE = {
     "discord": "Nothing reaches the desk: clear the Interactions Endpoint URL in the developer "
     "portal",
 }
+
+WITHOUT_KEY = (
+    "no GEMINI_API_KEY: analyses, autopsies and briefings are computed from indicators and the "
+    "desk's own facts, questions are answered by rules. aistudio.google.com gives keys; put one "
+    "into .env as GEMINI_API_KEY=..."
+)
 
 
 async def examine(folder: Path, json: bool) -> int:
@@ -134,6 +140,7 @@ async def _look_around(settings: Settings) -> AsyncIterator[Finding]:
     yield await _lock(settings)
     async for finding in _chat(settings):
         yield finding
+    yield await _gemini(settings)
 
 
 def _own_strategies(settings: Settings) -> Iterator[Finding]:
@@ -282,7 +289,7 @@ def _symbols(wanted: list[str], known: list[str]) -> Finding:
 
 async def _lock(settings: Settings) -> Finding:
     holder = await DeskLock(settings.data_dir).holder()
-    if await reachable(socket_path(settings)):
+    if await reachable(socket_path(settings.data_dir)):
         return Finding("desk", "ok", f"running ({holder}); `countersign console` attaches to it")
     return Finding("desk", "note", "not running; `countersign run` starts it")
 
@@ -344,3 +351,17 @@ def _admitted(settings: Settings, name: str) -> Finding:
         detail = f"no admin: nobody can /subscribe a group. Put your id into {ids}"
         return Finding(name, "note", detail)
     return Finding(name, "ok", f"{admins} admin(s) and {others} other(s) may use it")
+
+
+async def _gemini(settings: Settings) -> Finding:
+    """Whether the key is good for the model, or what works without one."""
+    model = open_model(settings)
+    if model is None:
+        return Finding("gemini", "note", WITHOUT_KEY)
+    try:
+        name = await model.check()
+    except ModelFailed as error:
+        return Finding("gemini", "wrong", str(error))
+    finally:
+        await model.close()
+    return Finding("gemini", "ok", f"the key is good for {name}")

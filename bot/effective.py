@@ -41,6 +41,7 @@ def effective(settings: Settings, market: str) -> dict[str, Section]:
         "approvals": {**_named(settings.approvals), "delay_s": str(settings.delay_ms // 1000)},
         "tuning": _named(settings.tuning),
         "data": _named(settings.data),
+        "gemini": _named(settings.gemini),
     }
 
 

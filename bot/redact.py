@@ -15,6 +15,10 @@ _LOOKS = (
     # Discord's: of bots, and of interactions and webhooks in the path of a URL.
     r"(\b)[\w-]{23,28}\.[\w-]{6,7}\.[\w-]{27,}",
     r"(/(?:interactions|webhooks)/\d+/)[^/\s?'\"]+",
+    # Google's, also as a header and in a URL.
+    r"(\b)AIza[\w-]{30,}",
+    r"(?i)(\bX-Goog-Api-Key\W{1,6})[\w-]+",
+    r"([?&]key=)[^&\s'\"]+",
     # User and password in a URL.
     r"(://[^\s/:@]*:)[^\s/@]+(?=@)",
     # Headers, as headers or as the text of a dictionary.
@@ -23,6 +27,8 @@ _LOOKS = (
     # The field of a JSON text or of a dictionary, perhaps as a text within a text.
     r"(\btoken\\*[\"']\s*:\s*\\*[\"'])[^\"'\\]+",
 )
+# Of Telegram's tokens the number is the bot's, and known to everybody.
+_TELEGRAM = re.compile(r"\d+:([\w-]{30,})")
 _PATTERNS = tuple(re.compile(look) for look in _LOOKS)
 
 
@@ -51,7 +57,8 @@ def _forms(secret: str) -> Iterator[str]:
     """A secret as it may be written."""
     if "://" in secret:
         secret = _password(secret)
-    for form in (secret, unquote(secret)):
+    token = _TELEGRAM.fullmatch(secret)
+    for form in (secret, unquote(secret), *(token.groups() if token else ())):
         yield form
         yield quote(form, safe="")
         yield repr(form)[1:-1]

@@ -15,16 +15,19 @@ from engine.exchange.paper_state import PaperSettings
 from engine.market.holdings import KEEP_DAYS_MAX
 from engine.people import ACCOUNT_MAX, DESK_NAMES, parse_scope
 from engine.strategies.kernel import Strategy
+from llm.limits import Limits
 
 TOML_NAME = "countersign.toml"
 # What only that file can hold.
 SECTIONS = (
     "bots", "people", "paper", "exchange", "risk", "caps", "approvals", "tuning", "data",
+    "gemini",
 )  # fmt: skip
 # How positions share what they may lose: each has its own, or all of an account together.
 Margin = Literal["isolated", "cross"]
 
 _PAPER = PaperSettings()
+_USD_MAX = 100_000
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 
 
@@ -218,6 +221,51 @@ class TuningSection(SettingsSection):
             if not BOT_ID.fullmatch(each):
                 raise ValueError(f"allowed: ids of bots; {each!r} can be none")
         return ids
+
+
+class GeminiSection(SettingsSection):
+    """How a model is asked, where GEMINI_API_KEY is set.
+
+    Amounts are US dollars: `monthly_usd` is a cap as GEMINI_DAILY_USD is, at `warn_*` somebody is
+    told; `price_*` are for a million tokens, where the list of known models is wrong. `timeout_s`
+    is for one attempt, `deadline_s` for a whole consultation. `veto` has what the model thinks
+    stop entries, for `bias_minutes`; else it only watches. Symbols are analyzed every
+    `analyze_minutes` (0: never by itself) and, with `on_signal`, when a strategy signals.
+    """
+
+    monthly_usd: Decimal = Field(default=Decimal(100), ge=0, le=_USD_MAX)
+    warn_daily_usd: Decimal = Field(default=Decimal(2), ge=0, le=_USD_MAX)
+    warn_monthly_usd: Decimal = Field(default=Decimal(50), ge=0, le=_USD_MAX)
+    calls_a_minute: int = Field(default=30, ge=1, le=1000)
+    timeout_s: float = Field(default=30, ge=1, le=300)
+    deadline_s: float = Field(default=60, ge=1, le=600, validate_default=True)
+    veto: bool = True
+    analyze_minutes: int = Field(default=60, ge=0, le=1440)
+    on_signal: bool = True
+    bias_minutes: int = Field(default=120, ge=1, le=1440)
+    price_input: Decimal | None = Field(default=None, ge=0, le=1000)
+    price_output: Decimal | None = Field(default=None, ge=0, le=1000)
+
+    @field_validator("deadline_s")
+    @classmethod
+    def _whole(cls, seconds: float, info: ValidationInfo) -> float:
+        if seconds < info.data.get("timeout_s", 0):
+            raise ValueError("allowed: timeout_s or more")
+        return seconds
+
+    def limits(self, daily_usd: Decimal) -> Limits:
+        """The same, as calls are held to it."""
+        return Limits(
+            daily_usd=daily_usd,
+            monthly_usd=self.monthly_usd,
+            warn_daily_usd=self.warn_daily_usd,
+            warn_monthly_usd=self.warn_monthly_usd,
+            calls_a_minute=self.calls_a_minute,
+            timeout_s=self.timeout_s,
+            deadline_s=self.deadline_s,
+            price_input=self.price_input,
+            price_output=self.price_output,
+        )
 
 
 def _check_time(text: str) -> None:

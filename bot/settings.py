@@ -26,11 +26,14 @@ from bot.sections import (
     BotSettings,
     DataSection,
     ExchangeSection,
+    GeminiSection,
     PaperSection,
     PersonSettings,
     TuningSection,
 )
 from engine.errors import BadSettings
+from llm import drivers
+from llm.model import Model
 
 __all__ = [
     "DEMO_SEED", "SECRETS", "TOML_NAME", "BotSettings", "Settings", "effective", "load",
@@ -157,6 +160,7 @@ def _names_at(place: list[str]) -> list[str]:
         "approvals": ApprovalSection,
         "tuning": TuningSection,
         "data": DataSection,
+        "gemini": GeminiSection,
     }
     section = sections.get(place[0], Settings) if len(place) > 1 else Settings
     return list(section.model_fields)
@@ -200,3 +204,11 @@ def _write_key(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(path)
+
+
+def open_model(settings: Settings) -> Model | None:
+    """Whoever answers at Google; None without a key. Nothing is sent yet."""
+    key = settings.gemini_api_key.get_secret_value() if settings.gemini_api_key else ""
+    return drivers.open_model(
+        settings.gemini_driver, key, settings.gemini_model, settings.gemini_api_base
+    )

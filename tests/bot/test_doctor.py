@@ -13,6 +13,7 @@ from bot.doctor import CLOCK_OFF_MS, CLOCK_WRONG_MS, examine
 from engine.candle import HOUR_MS
 from engine.order import ZERO
 from engine.store.mirror import MirroredBot, bot_key, to_text
+from tests.servers import gemini
 from tests.servers.bybit import BybitServer, Fault
 from tests.servers.discord import DiscordServer
 from tests.servers.discord_call import Answer, failing
@@ -374,3 +375,30 @@ async def test_a_redis_out_of_reach_is_wrong_and_its_password_is_not_told(doctor
     assert state == "wrong"
     assert "can't be reached" in detail
     assert "hush-hush" not in detail
+
+
+# Gemini
+
+
+async def test_without_a_key_for_gemini_it_is_said_what_works(doctor: Examine) -> None:
+    [(state, detail)] = (await doctor())["gemini"]
+
+    assert state == "note"
+    assert "computed from indicators" in detail and "GEMINI_API_KEY=" in detail
+
+
+async def test_a_key_for_gemini_is_asked_about(doctor: Examine) -> None:
+    async with gemini.running() as world:
+        place = {"GEMINI_API_BASE": world.url}
+        good = await doctor(**place, GEMINI_API_KEY=world.key)
+        bad = await doctor(**place, GEMINI_API_KEY="AIzaSyWrong0123456789")
+        unknown = await doctor(**place, GEMINI_API_KEY=world.key, GEMINI_MODEL="gemini-9-flash")
+        nobody = await doctor(GEMINI_API_BASE=NOWHERE, GEMINI_API_KEY=world.key)
+
+    assert good["gemini"] == [("ok", "the key is good for Gemini 3.5 Flash Lite")]
+    assert [found["gemini"][0][0] for found in (bad, unknown, nobody)] == ["wrong"] * 3
+    assert "GEMINI_API_KEY is not valid" in bad["gemini"][0][1]
+    assert "AIza" not in bad["gemini"][0][1]
+    assert "no model 'gemini-9-flash'" in unknown["gemini"][0][1]
+    assert "can't be reached" in nobody["gemini"][0][1]
+    assert world.requests == []

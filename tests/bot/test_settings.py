@@ -170,3 +170,77 @@ def test_a_bot_that_can_not_run_here_is_left_out_with_the_reason(tmp_path: Path)
         "gone does not trade, its books stay as they are: strategy: 'no_more' is not valid."
     )
     assert elsewhere == "elsewhere: this market has no DOGEUSDT; left out."
+
+
+# -- the model ---------------------------------------------------------------------------
+
+KEY = "AIza" + "x" * 35
+
+
+def test_the_model_is_set_by_the_environment_and_its_manners_by_the_file(tmp_path: Path) -> None:
+    (tmp_path / TOML_NAME).write_text("[gemini]\nmonthly_usd = 7\nveto = false\n")
+    environ = {
+        "GEMINI_API_KEY": KEY,
+        "GEMINI_MODEL": "gemini-3.5-flash-lite",
+        "GEMINI_DRIVER": "legacy",
+        "GEMINI_DAILY_USD": "0.01",
+        "GEMINI_API_BASE": "http://localhost:8099/",
+    }
+    settings = load(environ, tmp_path)
+    assert settings.gemini_api_key is not None
+    assert settings.gemini_api_key.get_secret_value() == KEY
+    assert KEY in settings.secrets
+    assert settings.gemini_model == "gemini-3.5-flash-lite"
+    assert settings.gemini_driver == "legacy"
+    assert settings.gemini_api_base == "http://localhost:8099"
+    assert not settings.gemini.veto
+    limits = settings.gemini.limits(settings.gemini_daily_usd)
+    assert (limits.daily_usd, limits.monthly_usd) == (Decimal("0.01"), Decimal(7))
+    assert (limits.calls_a_minute, limits.deadline_s) == (30, 60)
+    shown = effective(settings, MARKET)
+    assert shown["desk"]["gemini_api_key"] == "set"
+    assert shown["gemini"]["monthly_usd"] == "7"
+    assert shown["gemini"]["price_input"] == "none"
+    assert KEY not in str(shown)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("GEMINI_API_KEY", f"{KEY} ", "GEMINI_API_KEY: is not valid; allowed: what the platform "),
+        ("GEMINI_MODEL", "models/x", "GEMINI_MODEL: 'models/x' is not valid; allowed: a model's "),
+        ("GEMINI_DRIVER", "grpc", "GEMINI_DRIVER: 'grpc' is not valid; 'genai' or 'legacy'."),
+        ("GEMINI_DAILY_USD", "-1", "GEMINI_DAILY_USD: '-1' is not valid; greater than or equal"),
+        ("GEMINI_DAILY_USD", "NaN", "GEMINI_DAILY_USD: 'NaN' is not valid; a finite number."),
+        ("GEMINI_API_BASE", "http://x.example", "GEMINI_API_BASE: 'http://x.example' is not "),
+        ("GEMINI_API_BASE", "http://x.example\\@127.0.0.1", "GEMINI_API_BASE: 'http://x.example"),
+        ("GEMINI_API_BASE", "https://x .example", "GEMINI_API_BASE: 'https://x .example' is not "),
+    ],
+)
+def test_a_model_that_can_not_be_asked_so_is_refused(
+    tmp_path: Path, name: str, value: str, said: str
+) -> None:
+    with pytest.raises(BadSettings) as found:
+        load({name: value}, tmp_path)
+    assert str(found.value).startswith(said)
+    assert KEY not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("deadline_s = 20", "gemini.deadline_s: 20 is not valid; allowed: timeout_s or more."),
+        ("timeout_s = 90", "gemini.deadline_s: 60 is not valid; allowed: timeout_s or more."),
+        ("bias_minutes = 0", "gemini.bias_minutes: 0 is not valid; greater than or equal to 1."),
+        ("vetoes = true", "gemini.vetoes: there is no such setting. Did you mean veto?"),
+    ],
+)
+def test_manners_that_do_not_fit_are_refused(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(BadSettings) as found:
+        toml(tmp_path, f"[gemini]\n{line}\n")
+    assert str(found.value) == said
+
+
+def test_the_file_that_comes_with_the_program_sets_what_holds_without_it() -> None:
+    given = load({}, Path(__file__).parents[2])
+    assert given.gemini == Settings().gemini
