@@ -11,6 +11,7 @@ from typing import Any
 from engine import (
     access,
     approvals,
+    biases,
     booking,
     changing,
     deciding,
@@ -94,6 +95,7 @@ from engine.instruction import (
     KillDesk,
     LiftLocks,
     MoveStops,
+    NoteBias,
     PauseBot,
     PlaceOrder,
     RemoveBot,
@@ -220,6 +222,8 @@ class Core:
             effects += trading.settle_older(self._memory, closed_at)
         if desk.sides_until and closed_at >= desk.sides_until:
             effects += staff.end_sides(self._memory, closed_at)
+        if desk.biases:
+            biases.forget(self._memory, closed_at)
         for slot in self._memory.slots.get(symbol, ()):
             if slot.alarm and not event.ticked and not event.late:
                 effects += tally.margin_call(self._memory, slot, candle.low, candle.high, closed_at)
@@ -318,6 +322,8 @@ class Core:
                 return stops.run(memory, instruction)
             case CancelOrders():
                 return resting.run(memory, instruction)
+            case NoteBias():
+                return biases.run(memory, instruction)
             case PlaceOrder() | ClosePosition() | ClosePositions() | Decide():
                 raise Broken(f"{type(instruction).__name__} is not carried out this way")
             case _ if isinstance(instruction, changing.TuningInstruction):

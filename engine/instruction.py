@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.alert import Direction
+from engine.bias import Bias
 from engine.bot import BotPlan
 from engine.mail import Address, Chat
 from engine.order import OrderType, Side
@@ -329,6 +330,14 @@ class NoteRound:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteBias:
+    """A model leans one way: what it speaks against is stopped while that lasts, where the settings
+    say so, and noted everywhere."""
+
+    bias: Bias
+
+
+@dataclass(frozen=True, slots=True)
 class NoteComparison:
     """Live trades were held against the exact backtest; a real divergence stops tuning."""
 
@@ -457,6 +466,7 @@ Instruction = (
     | NoteStudy
     | NoteRound
     | NoteComparison
+    | NoteBias
     | SetRole
     | MakeLinkCode
     | UseLinkCode

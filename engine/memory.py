@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from engine import overlay
 from engine.alert import Alert
+from engine.bias import Bias
 from engine.bot import Bot, BotPlan, BotRow, BotStatus
 from engine.instrument import Instrument, exact
 from engine.ledger import Funding, Ledger, payment_id
@@ -82,7 +83,7 @@ class DeskState:
     `begun` tells that a candle came in time: those before it are of a past without this desk.
     `armed` are the uids of exchange accounts whose real money a person let the desk trade;
     `leaving` the exits that have to be tried again, by `account:symbol`; `cap_log` is what the
-    hard caps remember.
+    hard caps remember; `biases` are which way a model leans, by symbol, until they end.
     """
 
     begun: bool = False
@@ -115,6 +116,7 @@ class DeskState:
     alerts: dict[int, Alert] = field(default_factory=dict)
     alerts_made: int = 0
     cap_log: CapLog = field(default_factory=CapLog)
+    biases: dict[str, Bias] = field(default_factory=dict)
 
     @property
     def now(self) -> int:
@@ -185,7 +187,8 @@ class Policy:
     says that the exchange is a real one, which has to agree with the books; `real_money` that each
     account there has to be armed by a person first; `key_of` by which API key a bot trades there
     (empty: by none), of which no two bots share a symbol. `limits` are those of each account,
-    `caps` those of the desk.
+    `caps` those of the desk. With `veto` what a model speaks against is not entered; else it is
+    only noted.
     """
 
     secret: bytes
@@ -198,6 +201,7 @@ class Policy:
     key_of: Callable[[str], str] | None = None
     limits: Limits = NO_LIMITS
     caps: Caps = NO_CAPS
+    veto: bool = False
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
 
+from engine.bias import Bias
 from engine.instrument import Instrument, exact
 from engine.limits import HALF, NO_CAPS, NO_LIMITS, Caps, Limits, Step
 from engine.order import ZERO, Side
@@ -65,7 +66,8 @@ class EntryRequest:
 
     An order that is `resting` waits away from the last price; `order_waits` says that the one that
     is open does. `dearest` is what it may be filled at, where that is more than `price`. Limits of
-    losses cut the size that equity and margin say, never what a person asked for.
+    losses cut the size that equity and margin say, never what a person asked for. `bias` is a
+    model's, None where it may stop nothing.
     """
 
     ts: int
@@ -98,6 +100,7 @@ class EntryRequest:
     resting: bool = False
     order_waits: bool = False
     dearest: float = 0.0
+    bias: Bias | None = None
 
     @property
     def is_priced(self) -> bool:

@@ -8,6 +8,8 @@ from engine.request import EntryRequest
 from engine.signal import GateResult, Sides
 from engine.strategies import pipeline
 
+MODEL_BIAS = "model bias"
+
 
 def confident(request: EntryRequest) -> GateResult | None:
     least = request.pipeline.confidence_min
@@ -46,6 +48,14 @@ def confirmed(request: EntryRequest) -> GateResult | None:
     holds = pipeline.is_confirmed(rules, request.heard, request.ts)
     word = "a second signal says the same" if holds else "waits for a second signal"
     return GateResult("confirmed", holds, word)
+
+
+def model_bias(request: EntryRequest) -> GateResult | None:
+    bias = request.bias
+    if bias is None:
+        return None
+    passes = request.side is None or not bias.stops(request.side)
+    return GateResult(MODEL_BIAS, passes, f"stops {bias.stopped}: {bias.words}")
 
 
 def mode_and_kill(request: EntryRequest) -> GateResult:
@@ -170,6 +180,7 @@ GATES: tuple[Gate, ...] = (
     side_mode,
     calm_market,
     confirmed,
+    model_bias,
     mode_and_kill,
     warm_up,
     fresh_candle,

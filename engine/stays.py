@@ -104,7 +104,8 @@ def _held(position: Position) -> Stay:
 
 
 def paired(live: Sequence[Stay], replayed: Sequence[Stay], reach: int) -> list[Pair]:
-    """Trades of both sides, those that were entered within `reach` ms as one; in their order."""
+    """Trades of both sides, those that were entered within `reach` ms as one; in their order, of
+    one moment those of the backtest alone first: what was done instead follows from them."""
     alone = sorted(replayed, key=lambda stay: stay.entered_at)
     pairs = []
     for stay in sorted(live, key=lambda each: each.entered_at):
@@ -113,7 +114,8 @@ def paired(live: Sequence[Stay], replayed: Sequence[Stay], reach: int) -> list[P
         if twin is not None:
             alone.remove(twin)
         pairs.append(Pair(stay, twin))
-    return sorted([*pairs, *(Pair(None, each) for each in alone)], key=lambda p: p.entered_at)
+    pairs += [Pair(None, each) for each in alone]
+    return sorted(pairs, key=lambda pair: (pair.entered_at, pair.live is not None))
 
 
 def _is_same(one: Stay, other: Stay, reach: int) -> bool:

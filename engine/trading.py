@@ -7,10 +7,11 @@ have told of the same moment: the strongest take what is free.
 from dataclasses import replace
 from decimal import Decimal
 
-from engine import booking, entries, resting, risk, tally
+from engine import biases, booking, entries, resting, risk, tally
 from engine.effect import Effect, Record
 from engine.event import CandleClosed
 from engine.instrument import Instrument
+from engine.levels import plain
 from engine.memory import Candidate, Memory
 from engine.order import (
     Order,
@@ -21,11 +22,14 @@ from engine.order import (
     order_link_id,
 )
 from engine.request import EntryRequest
-from engine.signal import Action, Approved, Denied
+from engine.signal import Action, Approved, Decision, Denied, Opposed
 from engine.slot import Slot
 from engine.strategies.exits import Exits, level, too_old
 from engine.strategies.kernel import REASONS, Bar, Signal
 from engine.strategies.pipeline import hear
+
+# What is noted of an entry that a bias speaks against and may not stop.
+WATCHED = "the model would have stopped it"
 
 # -- entries -----------------------------------------------------------------------------
 
@@ -98,6 +102,8 @@ def _decide_entry(
     decision = booking.decide(
         memory, slot, Action.ENTRY, side, reason, bar.close, ts, verdict, signal.confidence
     )
+    if memory.desk.biases:
+        decision = _with_bias(memory, slot, signal, request, decision, verdict)
     sent = booking.intend(memory, verdict) if isinstance(verdict, Approved) else []
     return [*watched, Record(decision), *sent]
 
@@ -114,7 +120,12 @@ def entry_request(
     distance = signal.stop if signal is not None else 0.0
     stop = distance / bar.close if distance else slot.exits.stop_loss
     made = entries.entry_request(memory, slot, _side(signal), bar.close, stop, ts)
-    return replace(made, late=late, confidence=signal.confidence if signal is not None else None)
+    return replace(
+        made,
+        late=late,
+        confidence=signal.confidence if signal is not None else None,
+        bias=biases.in_force(memory, slot.symbol, ts) if memory.policy.veto else None,
+    )
 
 
 def _side(signal: Signal | None) -> Side | None:
@@ -129,10 +140,11 @@ def _protected(
     """The order with the levels its position will have, each on the tick."""
     sign = order.side.sign
     trail = signal.trail or price * exits.trail
+    stop, target = _stop_and_target(order.side, exits, rules, price, signal)
     return replace(
         order,
-        stop_loss=_level(rules, price, -sign * exits.stop_loss, -sign * signal.stop),
-        take_profit=_level(rules, price, sign * exits.take_profit, sign * signal.target),
+        stop_loss=stop,
+        take_profit=target,
         trailing_stop=rules.price_down(trail) if trail else None,
         trailing_activation=(
             _level(rules, price, sign * exits.trail_activation, 0.0) if trail else None
@@ -146,9 +158,67 @@ def _protected(
     )
 
 
+def _stop_and_target(
+    side: Side, exits: Exits, rules: Instrument, price: float, signal: Signal
+) -> tuple[Decimal | None, Decimal | None]:
+    sign = side.sign
+    return (
+        _level(rules, price, -sign * exits.stop_loss, -sign * signal.stop),
+        _level(rules, price, sign * exits.take_profit, sign * signal.target),
+    )
+
+
 def _level(rules: Instrument, price: float, fraction: float, distance: float) -> Decimal | None:
     """A price on the tick, or None where the rule that sets it is off."""
     return rules.price_down(level(price, fraction, distance)) if fraction or distance else None
+
+
+# -- what a model makes of it ------------------------------------------------------------
+
+
+def _with_bias(
+    memory: Memory,
+    slot: Slot,
+    signal: Signal,
+    request: EntryRequest,
+    decision: Decision,
+    verdict: Approved | Denied,
+) -> Decision:
+    """The decision with the bias in force, and what the bias made of it, or would have made."""
+    bias = biases.in_force(memory, slot.symbol, request.ts)
+    if bias is None:
+        return decision
+    decision = replace(decision, consultation=bias.consultation)
+    if isinstance(verdict, Denied):
+        stopped = verdict.gate == risk.MODEL_BIAS
+        return _stopped(memory, slot, signal, request, decision) if stopped else decision
+    if not bias.stops(decision.side):
+        return decision
+    order = verdict.order
+    sent = Opposed(order.quantity, order.stop_loss, order.take_profit)
+    return replace(decision, instead=WATCHED, opposed=sent)
+
+
+def _stopped(
+    memory: Memory, slot: Slot, signal: Signal, request: EntryRequest, decision: Decision
+) -> Decision:
+    """The decision that a bias made, with what would have become of the signal without it."""
+    without = replace(request, bias=None)
+    if refusal := risk.refusal(without):
+        said = f"{refusal.gate} would have stopped it: {refusal.detail}"
+        return replace(decision, instead=said)
+    rules = memory.instruments[slot.symbol]
+    levels = _stop_and_target(decision.side, slot.exits, rules, request.price, signal)
+    unsent = Opposed(without.quantity, *levels)
+    return replace(decision, instead=_said(decision.side, unsent), opposed=unsent)
+
+
+def _said(side: Side, entry: Opposed) -> str:
+    """`would have bought 0.5 at the market, stop 95, target 110`."""
+    done = "bought" if side is Side.BUY else "sold"
+    levels = {"stop": entry.stop_loss, "target": entry.take_profit}
+    words = "".join(f", {name} {plain(at)}" for name, at in levels.items() if at is not None)
+    return f"would have {done} {plain(entry.quantity)} at the market{words}"
 
 
 # -- exits -------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine import reconcile, staff, stops
+from engine import biases, reconcile, staff, stops
 from engine.alert import Alert
+from engine.bias import Bias
 from engine.bot import Bot, BotStatus
 from engine.ledger import Ledger
 from engine.levels import break_even, net_at
@@ -125,7 +126,8 @@ class CoreView:
 
     `halted` says why no position may be opened, `sides` in words which sides may be, and
     `disabled` who switched a bot's symbol off, by `bot_id:symbol`. `proposals` are those that
-    wait, `sessions` until when (UTC ms) each enrolled person may act.
+    wait, `sessions` until when (UTC ms) each enrolled person may act. `biases` are those of a model
+    in force, which stop entries where it has a `veto`.
     """
 
     candles: int
@@ -145,6 +147,8 @@ class CoreView:
     people: tuple[Person, ...]
     identities: tuple[Identity, ...]
     sessions: dict[str, int]
+    biases: tuple[Bias, ...]
+    veto: bool
 
 
 def core_view(memory: Memory) -> CoreView:
@@ -172,6 +176,10 @@ def core_view(memory: Memory) -> CoreView:
         people=tuple(office.people.values()),
         identities=tuple(office.identities.values()),
         sessions={name: guard.open_until for name, guard in office.security.items()},
+        biases=tuple(
+            bias for bias in desk.biases.values() if biases.in_force(memory, bias.symbol, desk.now)
+        ),
+        veto=memory.policy.veto,
     )
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
+from engine.bias import Bias
 from engine.desk import Desk
 from engine.signal import Decision
 from engine.strategies.kernel import Condition
 from engine.view import BotView, CoreView, PositionView, WhyView
+from handlers.bias_page import effect
 from handlers.command import Context, Symbol, command
 from handlers.market import default_symbol, price_of
 from handlers.notices import REASON_WORDS
@@ -14,6 +16,7 @@ from handlers.reply import (
     Block,
     Button,
     Duration,
+    Fields,
     Quantity,
     Reply,
     Table,
@@ -25,7 +28,6 @@ from handlers.reply import (
     show,
 )
 from handlers.signals import refusal
-from handlers.trade import direction
 
 # The last signals shown.
 DECISIONS = 8
@@ -53,14 +55,32 @@ async def why(context: Context, symbol: Symbol | None = None) -> Reply:
     decisions = await desk.recent(
         Decision, lambda decision: decision.ts, symbol=symbol, limit=DECISIONS
     )
+    biases = [each for each in view.biases if each.symbol == symbol]
     buttons = (
         Button("Chart", f"/chart {symbol}"),
         Button("Regime", f"/regime {symbol}"),
         Button("Patterns", f"/patterns {symbol}"),
         Button("Signals", f"/signals {symbol}"),
         Button("Trades", "/trades"),
+        *(Button("Analysis", f"/analysis {each.consultation}") for each in biases),
     )
-    return reply(*blocks, _decisions(desk, decisions), buttons=buttons)
+    leans = [_leaning(each, view.veto) for each in biases]
+    return reply(*blocks, *leans, _decisions(desk, decisions), buttons=buttons)
+
+
+def _leaning(bias: Bias, veto: bool) -> Fields:
+    """Which way a model leans, and what that does to entries."""
+    return Fields(
+        f"What the model makes of {bias.symbol}",
+        {
+            "score": f"{bias.score:+.2f}",
+            "confidence": f"{bias.confidence:.0%}",
+            "until": Time(bias.until),
+            "analysis": f"/analysis {bias.consultation}",
+            "against": bias.stopped,
+            "effect": effect(veto),
+        },
+    )
 
 
 def conclude(found: WhyView) -> str:
@@ -126,7 +146,7 @@ def _holding(desk: Desk, view: CoreView, bot: BotView, item: PositionView) -> st
     entry = _at(desk, position.symbol, position.average_price)
     age = show(Duration(item.age))
     return (
-        f"Holds a {direction(position.side)} of {size} from {entry} for {age}: "
+        f"Holds a {position.side.direction} of {size} from {entry} for {age}: "
         f"{REASON_WORDS[position.entry_reason]}. {_ways_out(desk, bot, item)}"
     )
 

@@ -10,6 +10,7 @@ from engine.divergence import FOUND_MAX, Terms, Touch, compare
 from engine.ledger import Funding
 from engine.order import Reason, Side
 from engine.position import Position, Trade
+from engine.risk import MODEL_BIAS
 from engine.signal import Action, Decision
 from engine.stays import Traded
 from engine.tuning import Comparison, DifferenceKind
@@ -169,6 +170,44 @@ def test_a_gate_that_refused_explains_it() -> None:
     live = Traded(decisions=[decision(10, "cool-down")])
     found = compare("b", TERMS, live, Traded([trade(10, 20)]))
     assert said(found) == [(EXPLAINED, "the gate `cool-down` refused it: 12 min left")]
+    assert found.diverges == ""
+
+
+def test_an_entry_that_a_models_bias_stopped_explains_itself_and_what_follows() -> None:
+    """No backtest asks a model: what it stopped live, the backtest trades."""
+    stopped = decision(10, MODEL_BIAS, detail="stops longs: score -0.62", consultation=41)
+    live = Traded([trade(15, 40)], decisions=[stopped, decision(15)])
+    found = compare("b", TERMS, live, Traded([trade(10, 20)], decisions=[decision(10)]))
+    assert said(found) == [
+        (EXPLAINED, "the gate `model bias` refused it: stops longs: score -0.62"),
+        (EXPLAINED, "it follows from what differs since 2025-01-01 00:50 UTC"),
+    ]
+    assert found.diverges == ""
+
+
+def test_an_entry_that_waited_for_the_end_of_a_bias_explains_its_price() -> None:
+    live = Traded([trade(11, 20, "101")], decisions=[decision(10, MODEL_BIAS), decision(11)])
+    found = compare("b", TERMS, live, Traded([trade(10, 20)], decisions=[decision(10)]))
+    assert said(found) == [
+        (EXPLAINED, "it came later, for the gate `model bias` refused it: 12 min left")
+    ]
+
+
+def test_what_took_the_slot_of_a_stopped_entry_in_its_moment_follows_from_it() -> None:
+    live = Traded(
+        [trade(10, 30, symbol=ETH)],
+        decisions=[decision(10, MODEL_BIAS), decision(10, symbol=ETH)],
+    )
+    refused = decision(10, "free slot", symbol=ETH, detail="1 of 1 in use")
+    found = compare("b", TERMS, live, Traded([trade(10, 20)], decisions=[decision(10), refused]))
+    assert said(found) == [
+        (EXPLAINED, "the gate `model bias` refused it: 12 min left"),
+        (
+            EXPLAINED,
+            "in the backtest, after what differed before, the gate `free slot` refused it: "
+            "1 of 1 in use",
+        ),
+    ]
     assert found.diverges == ""
 
 

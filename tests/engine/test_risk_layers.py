@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from engine.bias import Bias
 from engine.limits import NO_LIMITS, USUAL_LIMITS, Caps, Limits, Step
 from engine.request import EntryRequest, Layers
 from engine.risk import GATES, GATES_BY_HAND, refusal, verdicts, verdicts_by_hand
@@ -270,9 +271,9 @@ def test_the_layers_stand_in_the_order_of_the_design(gates):
 
 # Design, section 6, with the signal's own gates before it.
 ALL_GATES = """
-confidence, side mode, calm market, confirmed, mode and kill, warm-up, fresh candle, reconciled,
-circuit breaker, daily loss, weekly loss, monthly loss, drawdown, loss streak, one-way exposure,
-portfolio risk, symbol enabled, locked, cool-down, one position a symbol, free slot,
+confidence, side mode, calm market, confirmed, model bias, mode and kill, warm-up, fresh candle,
+reconciled, circuit breaker, daily loss, weekly loss, monthly loss, drawdown, loss streak, one-way
+exposure, portfolio risk, symbol enabled, locked, cool-down, one position a symbol, free slot,
 positions of the bot, size, liquidation, instrument limits, hard caps, price sanity
 """
 
@@ -293,6 +294,7 @@ def test_every_gate_in_force_answers_in_its_order():
         sides=Sides.SHORT_ONLY,
         sizing=USUAL_SIZING._replace(slots=3),
         disabled="ann",
+        bias=Bias("BTCUSDT", 0.0, 0.9, T0, T0 + 1, 7),
     )
     named = [name.strip() for name in ALL_GATES.replace("\n", " ").split(",")]
     assert [each.gate for each in verdicts(request)] == named
