@@ -35,6 +35,8 @@ CHART_CANDLES = 120
 # this bounds the work, not the picture; a chart that leaves any out says so.
 FILLS_MAX = 5_000
 CHART_TIMEFRAME = "1h"
+# Bars of the market's own that are made candles of in one go: some 10 ms.
+BARS_AT_ONCE = 3_000
 # Offered as buttons beneath a chart, as far as the market has them.
 CHART_BUTTONS = ("5m", "15m", "1h", "4h", "1d")
 
@@ -73,7 +75,7 @@ async def chart(
     timeframe = timeframe or _default_timeframe(desk)
     interval = timeframe_ms(timeframe)
     view = desk.view()
-    candles, until = await _candles(desk, symbol, interval, view.market_time)
+    candles, until = await chart_candles(desk, symbol, interval, view.market_time)
     if not candles:
         raise no_candles(symbol)
     fills = await desk.recent(
@@ -88,7 +90,7 @@ async def chart(
     forming = until < candles[-1].ts + interval
     picture = CandleChart(
         title=f"{symbol} {timeframe}",
-        subtitle=" · ".join([_range(candles, until), *notes, desk.badge]),
+        subtitle=" · ".join([shown_range(candles, until), *notes, desk.badge]),
         interval=interval,
         candles=tuple(candles),
         markers=_markers(view, symbol, fills[-FILLS_MAX:]),
@@ -130,7 +132,7 @@ def _rules(rules: Instrument, traded: bool) -> tuple[Value, ...]:
 
 def price_of(desk: Desk, symbol: str, number: Decimal | float | None) -> Price | None:
     """A price with as many decimals as the symbol's tick."""
-    return None if number is None else Price(number, _digits(desk, symbol))
+    return None if number is None else Price(number, digits_of(desk, symbol))
 
 
 def default_symbol(desk: Desk) -> str:
@@ -150,7 +152,8 @@ def no_candles(symbol: str) -> Refused:
     return Refused(f"No candle of {symbol} has closed yet. Ask again in a moment, or say /wait.")
 
 
-def _digits(desk: Desk, symbol: str) -> int:
+def digits_of(desk: Desk, symbol: str) -> int:
+    """How many decimals a symbol's tick has."""
     tick = desk.instrument(symbol).tick.normalize()
     return max(0, -int(tick.as_tuple().exponent))
 
@@ -186,7 +189,9 @@ def _default_timeframe(desk: Desk) -> str:
     return timeframe_name(desk.market.interval)
 
 
-async def _candles(desk: Desk, symbol: str, interval: int, now: int) -> tuple[list[Candle], int]:
+async def chart_candles(
+    desk: Desk, symbol: str, interval: int, now: int
+) -> tuple[list[Candle], int]:
     """The last candles of a chart, and until when they are known: the newest may be forming.
 
     That one is made of the market's own bars that have closed since the one before it, so that
@@ -206,7 +211,25 @@ async def _candles(desk: Desk, symbol: str, interval: int, now: int) -> tuple[li
     return [*candles, aggregator.open_bar][-CHART_CANDLES:], shorts[-1].ts + market.interval
 
 
-def _range(candles: Sequence[Candle], until: int) -> str:
+async def past_candles(
+    desk: Desk, symbol: str, interval: int, until: int, limit: int
+) -> list[Candle]:
+    """The last `limit` candles that had closed at `until`, however long they are: made in parts, so
+    that the desk goes on meanwhile. Raises Unreachable."""
+    at_once = max(1, BARS_AT_ONCE * desk.market.interval // interval)
+    parts: list[list[Candle]] = []
+    while limit > 0:
+        part = await desk.market.history(symbol, interval, until, min(limit, at_once))
+        if not part:
+            break
+        parts.append(part)
+        until, limit = part[0].ts, limit - len(part)
+        await desk.clock.sleep(0)
+    return [candle for part in reversed(parts) for candle in part]
+
+
+def shown_range(candles: Sequence[Candle], until: int) -> str:
+    """From when until when a chart shows its candles, in words."""
     first = show(Time(candles[0].ts)).removesuffix(" UTC")
     return f"{first} to {show(Time(until))}"
 
@@ -220,7 +243,7 @@ def _levels(desk: Desk, item: PositionView) -> Iterator[tuple[str, float]]:
     }
     for name, level in levels.items():
         if level is not None:
-            yield name, round(float(level), _digits(desk, item.position.symbol))
+            yield name, round(float(level), digits_of(desk, item.position.symbol))
 
 
 def _markers(view: CoreView, symbol: str, fills: Sequence[Fill]) -> tuple[Marker, ...]:

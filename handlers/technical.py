@@ -55,7 +55,7 @@ async def patterns_(
     Example: /patterns BTC 1h
     """
     desk = context.desk
-    symbol, timeframe = symbol or default_symbol(desk), timeframe or _usual(desk)
+    symbol, timeframe = symbol or default_symbol(desk), timeframe or usual_timeframe(desk)
     candles = await desk.candles(symbol, timeframe_ms(timeframe), BARS_MAX)
     buttons = _buttons(desk, "patterns", symbol, timeframe)
     if too_few := _too_few(candles, BARS_MIN, symbol, timeframe):
@@ -119,7 +119,7 @@ async def regime_(
     Example: /regime, or /regime BTC 4h
     """
     desk = context.desk
-    timeframe = timeframe or _usual(desk)
+    timeframe = timeframe or usual_timeframe(desk)
     if symbol is None:
         return await _regimes(desk, timeframe)
     candles = await desk.candles(symbol, timeframe_ms(timeframe), REGIME_BARS)
@@ -177,7 +177,8 @@ def _regime_row(symbol: str, found: Regime | None, bars: int) -> tuple[Value, ..
     )
 
 
-def _usual(desk: Desk) -> str:
+def usual_timeframe(desk: Desk) -> str:
+    """The timeframe that is looked at where nobody names one."""
     if CHART_TIMEFRAME in timeframes(desk):
         return CHART_TIMEFRAME
     return timeframe_name(desk.market.interval)
