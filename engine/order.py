@@ -24,6 +24,11 @@ class Side(StrEnum):
     def opposite(self) -> "Side":
         return Side.SELL if self is Side.BUY else Side.BUY
 
+    @property
+    def direction(self) -> str:
+        """How people name a position that it opened."""
+        return "long" if self is Side.BUY else "short"
+
 
 class OrderType(StrEnum):
     """How an order finds its price. A stop is a market order that waits for its trigger."""

@@ -92,6 +92,11 @@ class Trade:
     entry_client_order_id: str
     exit_client_order_id: str
 
+    @property
+    def name(self) -> str:
+        """How people call it, as `T12`."""
+        return f"T{self.trade_id}"
+
 
 class Applied(NamedTuple):
     """What a fill did: the position after it, the profit it realized, the trip it closed."""

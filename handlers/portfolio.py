@@ -35,7 +35,7 @@ from handlers.reply import (
     show,
 )
 from handlers.stops import stop_buttons
-from handlers.trade import direction, won
+from handlers.trade import won
 
 PNL_DAYS_MAX = 3650
 # What one answer reads at most, the newest: hourly points of a year, and years of trades.
@@ -290,7 +290,7 @@ def _position_row(desk: Desk, item: PositionView) -> tuple[Value, ...]:
     assert position.side is not None and position.average_price is not None
     return (
         position.symbol,
-        direction(position.side),
+        position.side.direction,
         Quantity(abs(position.quantity)),
         price_of(desk, position.symbol, position.average_price),
         price_of(desk, position.symbol, item.price),
@@ -351,7 +351,7 @@ def _exposure_row(view: CoreView, item: PositionView) -> tuple[Value, ...]:
     return (
         position.account,
         position.symbol,
-        direction(position.side),
+        position.side.direction,
         Money(worth),
         Percent(worth / equity) if equity > 0 else None,
         Money(position.margin),

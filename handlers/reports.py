@@ -54,7 +54,7 @@ async def report(context: Context, period: PeriodName = NOW) -> Reply:
     view = desk.view()
     if not view.candles:
         raise Refused("No candle has closed yet: there is nothing to report. Ask again later.")
-    span = period_of(period, _now(desk, view))
+    span = last_period(desk, view, period)
     course = worths(view, await _points(desk, view, span))
     buttons = (
         *(Button(label, f"/report {name}") for name, label in BUTTONS.items() if name != period),
@@ -104,6 +104,11 @@ def period_of(name: str, now: int) -> Period:
     earlier = first_day(start - A_DAY)
     title = f"{start}" if start == last else f"{start} to {last}"
     return Period(name, title, *map(_midnight, (start, end, earlier, start)))
+
+
+def last_period(desk: Desk, view: CoreView, name: str) -> Period:
+    """The last period of that name that has ended for a desk, or its day so far."""
+    return period_of(name, _now(desk, view))
 
 
 def _midnight(day: date) -> int:

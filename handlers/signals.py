@@ -32,7 +32,6 @@ from handlers.reply import (
     reply,
     show,
 )
-from handlers.trade import direction
 
 LISTED = 10
 LISTED_MAX = 50
@@ -103,8 +102,8 @@ def _row(desk: Desk, judged: Judged) -> tuple[Value, ...]:
 
 def _wanted(decision: Decision) -> str:
     if decision.action is Action.ENTRY:
-        return f"open {direction(decision.side)}, confidence {decision.confidence:.0%}"
-    return f"close {direction(decision.side.opposite)}"
+        return f"open {decision.side.direction}, confidence {decision.confidence:.0%}"
+    return f"close {decision.side.opposite.direction}"
 
 
 def refusal(decision: Decision) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 from engine.candle import MINUTE_MS
 from engine.desk import Desk
 from engine.errors import BadInput, Refused
-from engine.order import ZERO, Fill, Order, OrderStatus, Side
+from engine.order import ZERO, Fill, Order, OrderStatus
 from engine.people import Role
 from engine.position import Trade
 from engine.signal import Decision
@@ -158,11 +158,6 @@ async def order(context: Context, order: OrderId) -> Reply:
     return reply(*blocks, buttons=buttons)
 
 
-def direction(side: Side) -> str:
-    """How people name a position that was opened by buying or by selling."""
-    return "long" if side is Side.BUY else "short"
-
-
 def won(trades: Sequence[Trade]) -> int:
     """How many trades gained something after costs."""
     return sum(trade.net_pnl > 0 for trade in trades)
@@ -170,9 +165,9 @@ def won(trades: Sequence[Trade]) -> int:
 
 def _trade_row(desk: Desk, trade: Trade) -> tuple[Value, ...]:
     return (
-        f"T{trade.trade_id}",
+        trade.name,
         trade.symbol,
-        direction(trade.side),
+        trade.side.direction,
         Quantity(trade.quantity),
         price_of(desk, trade.symbol, trade.entry_price),
         price_of(desk, trade.symbol, trade.exit_price),
@@ -314,6 +309,6 @@ async def _trade(desk: Desk, order: Order) -> Trade | None:
 def _of_trade(trade: Trade) -> str:
     net, share = Money(trade.net_pnl, signed=True), Percent(trade.pnl_pct, signed=True)
     return (
-        f"Trade T{trade.trade_id}: {direction(trade.side)}, {show(net)} USDT net ({show(share)}), "
+        f"Trade T{trade.trade_id}: {trade.side.direction}, {show(net)} USDT net ({show(share)}), "
         f"closed {show(Time(trade.exit_time))}."
     )
