@@ -58,6 +58,7 @@ OPEN_MAX, OPEN_OF_ONE_MAX = 50, 10
 # Crockford's digits and letters: none that is taken for another.
 NONCE_LETTERS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 NONCE_LENGTH = 4
+NO_HANDS = "A model has no hands: a person must say that."
 # What only takes risk away, and still waits for a press.
 CLOSING = (ClosePosition, ClosePositions)
 
@@ -83,6 +84,7 @@ def take(
 
 def _admit(memory: Memory, instruction: Instruction, asker: Asker, ts: int) -> None:
     """Raise Refused where this asker may not ask for this, here and now."""
+    _check_hands(asker)
     rule = RULES[type(instruction)]
     role = access.role_of(memory, asker)
     needed = role_for(instruction)
@@ -104,6 +106,12 @@ def _admit(memory: Memory, instruction: Instruction, asker: Asker, ts: int) -> N
         refusal := access.session_refusal(memory, access.principal_of(asker), ts)
     ):
         raise Refused(refusal)
+
+
+def _check_hands(asker: Asker) -> None:
+    """Raise Refused for a model, whatever it wants and for whomever it reads."""
+    if asker.principal.kind is PrincipalKind.MODEL:
+        raise Refused(NO_HANDS)
 
 
 def _check_speaker(instruction: Instruction, asker: Asker) -> None:
@@ -153,6 +161,7 @@ def _reduces_risk(memory: Memory, instruction: Instruction) -> bool:
 def check_may(memory: Memory, asker: Asker, bot_id: str, ts: int) -> None:
     """Raise Refused where somebody may have nothing done for a bot, here and now: what the desk
     does then, it does because they asked."""
+    _check_hands(asker)
     if refusal := access.out_of_scope(memory, asker, bot_id):
         raise Refused(refusal)
     _check_lock(memory, SetParameters(bot_id, ()), asker, ts)

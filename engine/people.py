@@ -128,9 +128,12 @@ class Identity:
 
 
 class PrincipalKind(StrEnum):
+    """What acts. A MODEL reads for somebody, as far as they may, and acts on nothing."""
+
     PERSON = "person"
     SCHEDULE = "schedule"
     DESK = "desk"
+    MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,7 +245,7 @@ async def schedule_remove(context: Context, schedule: Number) -> Act:
     return Act(RemoveSchedule(schedule), lambda done: reply(Text(done), buttons=buttons))
 
 
-@command("schedule run")
+@command("schedule run", starts=True)
 async def schedule_run(context: Context, schedule: Number) -> Reply:
     """Show now what a schedule sends, here; its own times stay as they are.
 

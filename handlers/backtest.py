@@ -150,7 +150,7 @@ View = Annotated[str, one_of(SUMMARY, *VIEWS)]
 # -- commands ------------------------------------------------------------------------------
 
 
-@command("backtest", role=Role.TRADER)
+@command("backtest", role=Role.TRADER, starts=True)
 async def backtest(
     context: Context,
     strategy: StrategyName,
@@ -221,7 +221,7 @@ async def backtest_show(context: Context, number: StudyNumber, view: View = SUMM
     return reply(_view(desk, study, finding, view), buttons=buttons)
 
 
-@command("backtest cancel", role=Role.TRADER)
+@command("backtest cancel", role=Role.TRADER, starts=True)
 async def backtest_cancel(context: Context, number: StudyNumber) -> Reply:
     """End a backtest that waits or runs.
 
@@ -231,7 +231,7 @@ async def backtest_cancel(context: Context, number: StudyNumber) -> Reply:
     return reply(Text(_ended(study)))
 
 
-@command("compare")
+@command("compare", starts=True)
 async def compare(
     context: Context,
     first: Operand,

@@ -52,6 +52,9 @@ ALIASES = {
     "mix_tags": "performance by=mixed",
 }
 
+# The commands about what a model says.
+OF_MODELS = "model"
+
 # What the first word of some commands means where nothing follows it.
 ALONE = {"tune": "tune show"}
 
@@ -85,7 +88,8 @@ class Context:
     `address` is the chat in which they ask, None at the console, `place` the Discord server that
     it belongs to. `seal` makes the letter that is stored with the effect of a command; where there
     is none, the answer just goes back. `way` is how it was said, `digest` what a pressed card was
-    bound to, `sender` what the account calls itself, which is never believed.
+    bound to, `sender` what the account calls itself, which is never believed. `about` is the
+    message of the desk that it replies to, as text, or empty.
     """
 
     principal: Principal
@@ -99,6 +103,7 @@ class Context:
     way: Way = Way.TYPED
     digest: str = ""
     sender: str = ""
+    about: str = ""
 
     @property
     def badge(self) -> str | None:
@@ -253,7 +258,8 @@ class Command:
 
     One that is `always` taken acts however late it arrives: it reduces risk. Where it is `alone`,
     that is so without arguments. One that is an `emergency` waits for nothing: no database, no
-    pace and no other command.
+    pace and no other command. One that only looks and yet `starts` something, as a search, a
+    question to a model or another command, is not for models.
     """
 
     name: str
@@ -267,6 +273,17 @@ class Command:
     always: bool = False
     alone: bool = False
     emergency: bool = False
+    starts: bool = False
+
+    @property
+    def is_for_models(self) -> bool:
+        """Whether a model may say it, for somebody who may."""
+        return self.kind is Kind.READ and not self.starts
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether it has a model think, which costs money."""
+        return self.starts and self.group == OF_MODELS
 
     def is_always(self, has_arguments: bool) -> bool:
         """Whether it acts at any time, said with arguments or without."""
@@ -292,6 +309,7 @@ def command(
     always: bool = False,
     alone: bool = False,
     emergency: bool = False,
+    starts: bool = False,
 ) -> Callable[[Handler], Command]:
     """Make a Command of a handler; `registry` collects it from its module."""
 
@@ -309,6 +327,7 @@ def command(
             always=always,
             alone=alone,
             emergency=emergency,
+            starts=starts,
         )
 
     return make

@@ -43,7 +43,7 @@ AUDIT_LINE_MAX = 200
 OUR_FAULT = "That did not work, and it is our fault. What happened is in the desk's log."
 # What of an unknown word is said back.
 WORD_SHOWN = 40
-ALWAYS, PRESS, NOTED = "always", "press", "noted"
+ALWAYS, PRESS, NOTED, ASKS = "always", "press", "noted", "asks"
 # How many commands of each class one person may say in so many seconds. Whoever sits at the
 # machine may say any number.
 RATES: Mapping[str, tuple[int, float]] = {
@@ -51,6 +51,8 @@ RATES: Mapping[str, tuple[int, float]] = {
     Kind.WRITE: (20, 60.0),
     Kind.SENSITIVE: (10, 60.0),
     Kind.CRITICAL: (5, 60.0),
+    # What has a model think, which costs money and time.
+    ASKS: (10, 60.0),
     # What reduces risk, and presses that decide, which are counted before they are looked into.
     ALWAYS: (60, 60.0),
     PRESS: (60, 60.0),
@@ -58,6 +60,8 @@ RATES: Mapping[str, tuple[int, float]] = {
     NOTED: (1, 60.0),
 }
 CONSOLE = "console"
+# What became of a command that a model said for somebody, in the audit.
+FOR_MODEL = "read for the model"
 
 log = structlog.get_logger()
 
@@ -113,7 +117,7 @@ async def _dispatch(
 ) -> Reply:
     may = context.principal.role >= target.role
     paced = not (may and target.emergency)
-    what = ALWAYS if always and may else target.kind
+    what = ALWAYS if always and may else ASKS if target.asks_model else target.kind
     if paced and (slow := too_fast(context, line, what)):
         return slow
     try:
@@ -137,7 +141,7 @@ async def _run(context: Context, target: Command, arguments: dict[str, Any]) -> 
     except CountersignError as error:
         log.error("command failed", command=line, error=str(error))
         return _refuse(context, line, f"That did not work: {error}")
-    _audit(context, line, "done")
+    _audit(context, line, FOR_MODEL if _is_model(context) else "done")
     return replace(answer, badge=context.badge)
 
 
@@ -183,7 +187,9 @@ def _is_emergency(found: tuple[Command, list[str]] | None) -> bool:
 
 
 def authorize(context: Context, target: Command) -> None:
-    """Raise Refused where somebody's role is not enough."""
+    """Raise Refused where somebody's role is not enough, or where a model says what acts."""
+    if _is_model(context) and not target.is_for_models:
+        raise Refused(f"/{target.name} is not for a model, which has no hands.")
     if context.principal.role < target.role:
         raise Refused(f"/{target.name} needs the role {target.role.word}.")
 
@@ -240,8 +246,13 @@ def _refuse(context: Context, line: str, reason: str) -> Reply:
     noted, told = reason, reason
     if HIDDEN in line:
         noted, told = NEAR_CODES.sub(HIDDEN, reason), STRAY_CODES.sub(HIDDEN, reason)
-    _audit(context, line, f"refused: {noted}")
+    whom = "refused to the model" if _is_model(context) else "refused"
+    _audit(context, line, f"{whom}: {noted}")
     return Reply(error=told, badge=context.badge)
+
+
+def _is_model(context: Context) -> bool:
+    return context.principal.kind is PrincipalKind.MODEL
 
 
 def _audit(context: Context, line: str, outcome: str) -> None:

@@ -70,7 +70,7 @@ Kept = tuple[AccountView, ExchangeView]
 # -- books and exchange ------------------------------------------------------------------
 
 
-@command("reconcile")
+@command("reconcile", starts=True)
 async def reconcile(context: Context, when: Now | None = None) -> Reply:
     """Whether books and exchange agree: per account the last look, and what differs.
 

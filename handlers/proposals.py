@@ -178,7 +178,7 @@ def _approver(person: Person, identities: Sequence[Identity], now: int) -> tuple
 Tried = Annotated[str, replace(WORDS, missing=lambda desk: TRY_WHAT)]
 
 
-@command("preview")
+@command("preview", starts=True)
 async def preview(context: Context, command: Tried) -> Reply:
     """What a command would do and cost, and what it would take. Nothing is changed.
 

@@ -68,7 +68,7 @@ NUMBER = ArgumentType(
 Number = Annotated[int, NUMBER]
 
 
-@command("tune run", role=Role.TRADER)
+@command("tune run", role=Role.TRADER, starts=True)
 async def tune_run(context: Context, bot: BotId | None = None) -> Reply:
     """Search for better values of a bot's parameters now; what is found is proposed.
 
@@ -82,7 +82,7 @@ async def tune_run(context: Context, bot: BotId | None = None) -> Reply:
     return card(context.desk, await context.desk.tuner.start(found, context.asker))
 
 
-@command("tune cancel", role=Role.TRADER)
+@command("tune cancel", role=Role.TRADER, starts=True)
 async def tune_cancel(context: Context, study: Number) -> Reply:
     """End a study that waits or runs; nothing is changed by it.
 
@@ -114,7 +114,7 @@ def _listed(study: TuningStudy) -> tuple[Value, ...]:
     return study.number, study.bot_id, study.asker, when, STAGES[study.stage], study.verdict or None
 
 
-@command("tune check", role=Role.TRADER)
+@command("tune check", role=Role.TRADER, starts=True)
 async def tune_check(context: Context, bot: BotId | None = None) -> Reply:
     """Hold what a bot traded last against the exact backtest on the same bars, now.
 
