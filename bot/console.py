@@ -16,8 +16,9 @@ from engine.desk import Desk
 from engine.people import OPERATOR, Role
 from handlers import COMMANDS
 from handlers.command import Command, Context, Principal, PrincipalKind
-from handlers.dispatch import LINE_MAX, OUR_FAULT, dispatch_line
+from handlers.dispatch import LINE_MAX, OUR_FAULT, dispatch_line, dispatch_named
 from handlers.reply import File, Reply, Text
+from handlers.spoken import ASK, QUESTION, question
 
 log = structlog.get_logger()
 
@@ -31,7 +32,7 @@ async def answer(
     """
     context = Context(_principal(uid), "console", desk, COMMANDS)
     try:
-        reply = await dispatch_line(context, _approving(desk, line))
+        reply = await _dispatched(context, _approving(desk, line))
         reply = await asyncio.to_thread(_with_files_in, folder, reply)
         return Answered(reply.ok, await _rendered(reply, line, hello, draw))
     except Exception:
@@ -40,6 +41,13 @@ async def answer(
         log.exception("no answer", command=line[:LINE_MAX])
         reply = Reply(error=OUR_FAULT, badge=desk.badge)
         return Answered(False, await _rendered(reply, line, hello, draw))
+
+
+async def _dispatched(context: Context, line: str) -> Reply:
+    """Answer a command, or plain words that ask something."""
+    if asked := question(line, context.principal.role, context.desk, context.commands):
+        return await dispatch_named(context, ASK, {QUESTION: asked})
+    return await dispatch_line(context, line)
 
 
 def _approving(desk: Desk, line: str) -> str:

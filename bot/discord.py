@@ -1,7 +1,8 @@
-"""Discord: slash commands, buttons and forms in, embeds out. The only place that knows discord.py.
+"""Discord: slash commands, buttons, forms and plain words in, embeds out. Nobody but this and
+`bot.discord_message` knows discord.py.
 
 Interactions are acknowledged first, then stored and answered. What one says is read into plain
-values (`read`) before anybody believes it.
+values (`read`) before anybody believes it; so is a message.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from discord.gateway import DiscordWebSocket
 from discord.http import Route
 from yarl import URL
 
+from bot.discord_message import NAME, chat_kind, read_message
 from bot.gate import Gate
 from bot.letter import Letter
 from bot.menu import application_commands, command_name, differs
@@ -46,7 +48,6 @@ from handlers.command import Principal, PrincipalKind, find
 from handlers.completion import Choice, offered
 from handlers.reply import Reply
 
-NAME = "discord"
 PAUSES_S = (1.0, 5.0, 15.0, 60.0, 300.0)
 # An interaction's token answers for 15 minutes; a margin for the way.
 TOKEN_GOOD_FOR_MS = 14 * 60_000
@@ -168,6 +169,13 @@ class Discord:
         if form := await self._form(interaction, update, principal):
             await _in_time(interaction.response.send_modal(form))
         elif await self._acknowledged(interaction, update):
+            await self._keep(update, take)
+
+    async def heard(self, message: discord.Message, client: discord.Client, take: Take) -> None:
+        """Have a message answered that is said to us."""
+        assert client.user is not None
+        update = read_message(message, client.user)
+        if update is not None:
             await self._keep(update, take)
 
     async def _form(
@@ -319,7 +327,7 @@ class Discord:
         if not message.buttons:
             return None
         flat = [button for row in message.buttons for button in row]
-        data = iter(await self._offers.data(address, flat, edit=letter.gives_way))
+        data = iter(await self._offers.data(address, flat, letter.gives_way, letter.user_id))
         view = discord.ui.View(timeout=None)
         for place, row in enumerate(message.buttons):
             for button in row:
@@ -365,9 +373,11 @@ class _Client(discord.Client):
     """One connection, from login to its end."""
 
     def __init__(self, surface: Discord, take: Take) -> None:
-        # Interactions come without any privilege; nothing else is listened to.
+        # None of these is privileged: Discord gives the words of messages in private, and of those
+        # that mention us. Others come empty, and none is remembered.
         super().__init__(
-            intents=discord.Intents(guilds=True),
+            intents=discord.Intents(guilds=True, dm_messages=True, guild_messages=True),
+            max_messages=None,
             allowed_mentions=discord.AllowedMentions.none(),
             max_ratelimit_timeout=RATE_LIMIT_WAIT_S,
         )
@@ -396,6 +406,9 @@ class _Client(discord.Client):
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         await self._surface.came(interaction, self._take)
+
+    async def on_message(self, message: discord.Message) -> None:
+        await self._surface.heard(message, self, self._take)
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         log.exception("an event from discord failed", where=event_method)
@@ -463,7 +476,7 @@ def read(interaction: discord.Interaction) -> Update:
         kind=kind,
         user_id=str(interaction.user.id),
         address=_address(interaction),
-        chat_kind=_chat_kind(interaction),
+        chat_kind=chat_kind(interaction.channel),
         sent_at=int(interaction.created_at.timestamp() * 1000),
         line=line,
         name=name,
@@ -546,18 +559,9 @@ def _inputs(data: dict[str, Any]) -> dict[str, str]:
 
 def _address(interaction: discord.Interaction) -> Address:
     """A private chat is named by the person, as on every platform."""
-    if _chat_kind(interaction) is ChatKind.PRIVATE:
+    if chat_kind(interaction.channel) is ChatKind.PRIVATE:
         return Address(NAME, str(interaction.user.id))
     return Address(NAME, str(interaction.channel_id or ""))
-
-
-def _chat_kind(interaction: discord.Interaction) -> ChatKind:
-    channel = interaction.channel
-    if channel is not None and channel.type is discord.ChannelType.private:
-        return ChatKind.PRIVATE
-    if channel is not None and channel.type is discord.ChannelType.news:
-        return ChatKind.CHANNEL
-    return ChatKind.GROUP
 
 
 # -- writing -----------------------------------------------------------------------------

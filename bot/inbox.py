@@ -28,6 +28,7 @@ from bot.courier import Courier
 from bot.letter import Letter, topic_of
 from bot.offers import Offers
 from bot.people import People
+from bot.questions import as_question, shows_code
 from bot.straight import Straight
 from bot.surface import Surface
 from bot.update import Update, UpdateKind, without_codes
@@ -43,6 +44,7 @@ from handlers import COMMANDS
 from handlers.command import Context, Kind, Principal
 from handlers.dispatch import OUR_FAULT, PRESS, dispatch_line, dispatch_named, too_fast
 from handlers.reply import Reply
+from handlers.spoken import ASK
 
 # Whoever sent a command this long ago has seen another market. What reduces risk still acts.
 STALE_MS = 60_000
@@ -60,6 +62,7 @@ STALE = "That came too late: the desk was away. Nothing was changed; send it aga
 OTHER_CHAT = "That button belongs to another chat."
 GONE = "That button is too old. Ask again for a fresh one."
 USED = "That button was used already."
+NOT_YOURS = "That button is for whoever asked."
 NOT_OURS = "That button is not one of ours."
 CUT = "The desk was started again before it used your code. Nothing was changed; send it again."
 
@@ -218,6 +221,11 @@ class Inbox:
             return
         sealed: list[str] = []
         try:
+            update = as_question(update, principal.role, self._desk)
+            # A question is judged as one, however it began.
+            if update.name == ASK and surface.admit(update) is None:
+                self._noted.append(update.key)
+                return
             update = await self._beside_card(update)
             reply = await self._reply(update, principal, sealed)
         except LostLock:
@@ -231,7 +239,10 @@ class Inbox:
             letter = replace(_letter(update, reply), repeated=repeated)
             if await self._courier.answer(update.address, letter):
                 self._noted.append(update.key)
-        if reply is not None and _shows_code(update):
+                if reply.asks:
+                    # Said again after a crash, it would be paid for again.
+                    await self.flush()
+        if reply is not None and shows_code(update, self._desk):
             with suppress(Unreachable):
                 await surface.forget(update.address, update.message_id)
 
@@ -288,6 +299,7 @@ class Inbox:
             place=update.place,
             way=update.way,
             sender=update.sender,
+            about=update.about,
         )
 
     async def _decided(self, update: Update, context: Context) -> Context | None:
@@ -311,6 +323,8 @@ class Inbox:
             return update, GONE
         if (offer.surface, offer.chat_id) != (update.surface, update.address.chat_id):
             return update, OTHER_CHAT
+        if offer.user_id not in ("", update.user_id):
+            return update, NOT_YOURS
         pressed = replace(update, line=offer.command)
         if self._is_stale(pressed):
             return pressed, STALE
@@ -388,13 +402,7 @@ def _is_urgent(update: Update, principal: Principal) -> bool:
     return target is not None and target.emergency and principal.role >= target.role
 
 
-def _shows_code(update: Update) -> bool:
-    """Whether a code of theirs is left standing in the chat."""
-    said = update.kind is UpdateKind.MESSAGE and update.command is not None
-    return said and (update.cut or without_codes(update).cut)
-
-
 def _letter(update: Update, reply: Reply) -> Letter:
     edit = update.message_id if update.edit and reply.ok else ""
     reply_to = "" if edit else update.message_id
-    return Letter(reply, edit=edit, reply_to=reply_to, token=update.token)
+    return Letter(reply, edit, reply_to=reply_to, token=update.token, user_id=update.user_id)

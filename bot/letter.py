@@ -19,7 +19,8 @@ class Letter:
 
     `edit` is the message it replaces, `reply_to` the one it answers; `token` lets it answer a
     Discord interaction for 15 minutes. News is no card: what its buttons show comes beneath it.
-    `repeated` says that it may have arrived before.
+    `repeated` says that it may have arrived before. `user_id` is the account that it answers, empty
+    where it answers nobody.
 
     A `card` is the number of a proposal: the reply is made when it is sent, of the proposal as it
     stands then. One that `renews` posts nothing: it takes the place of that card wherever it was
@@ -34,6 +35,7 @@ class Letter:
     repeated: bool = False
     card: int = 0
     renews: bool = False
+    user_id: str = ""
 
     @property
     def gives_way(self) -> bool:

@@ -4,7 +4,8 @@ A button that only looks carries its command, `r:status`, and is good for ever; 
 asks first, `a:alert BTCUSDT|direction,price`, one for strangers, `r:access`, and one of the
 emergency stop, `r:kill flatten`, which waits for no database: the gate judges them by their words
 alone. One that acts, or whose command is too long, carries the number of a
-stored row, `b:17`: good in its chat, for a day, and once. Beneath news the letters are others, `n`
+stored row, `b:17`: good in its chat, for a day, and once. One that is for whoever asked is always
+such a row, and good for them alone. Beneath news the letters are others, `n`
 and `m`: what they lead to is a message of its own, and the news stays. One that decides a proposal
 carries a token (`bot.tokens`), which nobody else can make.
 """
@@ -78,8 +79,11 @@ class Offers:
         self._tokens = tokens
         self._proposal = proposal
 
-    async def data(self, address: Address, buttons: Sequence[Button], edit: bool) -> list[str]:
-        """What each button carries; `edit` says that the answer takes the place of its card.
+    async def data(
+        self, address: Address, buttons: Sequence[Button], edit: bool, user_id: str = ""
+    ) -> list[str]:
+        """What each button carries; `edit` says that the answer takes the place of its card, which
+        answers the account `user_id`.
 
         Raises NotSent where those that need a row can't be kept.
         """
@@ -87,8 +91,17 @@ class Offers:
         short = [self._token(address, button) or _short(button, kind) for button in buttons]
         stored = [button for button, data in zip(buttons, short, strict=True) if not data]
         expires_at = self._clock.now() + GOOD_FOR_MS
+        # Of a card that answers nobody, in a group no account has the chat's own id.
+        asker = user_id or address.chat_id
         rows = [
-            Offer(address.surface, address.chat_id, button.command, expires_at) for button in stored
+            Offer(
+                address.surface,
+                address.chat_id,
+                button.command,
+                expires_at,
+                asker if button.only_asker else "",
+            )
+            for button in stored
         ]
         try:
             ids = iter(await self._mail.offer(rows))
@@ -182,7 +195,7 @@ def _short(button: Button, kind: str) -> str:
     words = button.command.removeprefix("/").split()
     if button.asks:
         data = f"{ASK}:{' '.join(words)}|{','.join(button.asks)}"
-    elif _is_plain(words):
+    elif _is_plain(words) and not button.only_asker:
         data = f"{kind}:{' '.join(words)}"
     else:
         return ""

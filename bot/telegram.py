@@ -76,6 +76,7 @@ from engine.ports import Clock
 from engine.proposal import Way
 from handlers import COMMANDS
 from handlers.command import Principal, PrincipalKind, find
+from handlers.spoken import sounds_asked
 
 NAME = "telegram"
 # Always said: what is left out keeps the setting of whoever polled before.
@@ -540,7 +541,7 @@ class Telegram:
         if not message.buttons:
             return None
         flat = [button for row in message.buttons for button in row]
-        data = iter(await self._offers.data(address, flat, edit=letter.gives_way))
+        data = iter(await self._offers.data(address, flat, letter.gives_way, letter.user_id))
         rows = [
             [InlineKeyboardButton(text=button.label, callback_data=next(data)) for button in row]
             for row in message.buttons
@@ -686,6 +687,7 @@ def _message(key: str, kind: UpdateKind, message: Message, me: User) -> Update |
         message_id=str(message.message_id),
         way=Way.REPLY if phrase else Way.TYPED,
         sender=_called(message.from_user),
+        about="" if phrase else _about(message, me),
     )
 
 
@@ -711,37 +713,53 @@ def _phrase_for(message: Message, me: User) -> dict[str, str]:
     """The proposal and the words of a reply to its card or to the question about it.
 
     What is said to a card that asks for no phrase is talk, unless it begins like one: a phrase
-    may come when its card has ended already.
+    may come when its card has ended already. None ends with a question mark.
     """
     text = (message.text or message.caption or "").strip()
-    asked = message.reply_to_message
-    if not asked or not asked.from_user or asked.from_user.id != me.id or text.startswith("/"):
-        return {}
-    shown = asked.text or asked.caption or ""
+    shown = _about(message, me)
     about = ABOUT_PROPOSAL.match(shown)
-    if not text or not about or not (PHRASE.search(shown) or PHRASE.match(text.upper())):
+    if not text or not about or text.startswith("/") or text.endswith("?"):
+        return {}
+    if not (PHRASE.search(shown) or PHRASE.match(text.upper())):
         return {}
     return {"proposal": about[1], "phrase": text}
 
 
-def _line(message: Message, me: User) -> str | None:
-    """The command in a message; None where it is said to somebody else."""
-    text = (message.text or "").strip()
+def _about(message: Message, me: User) -> str:
+    """What a message of ours says that one replies to; empty where it replies to none."""
     asked = message.reply_to_message
-    if asked and asked.from_user and asked.from_user.id == me.id and not text.startswith("/"):
-        command, _, question = (asked.text or "").partition("\n")
+    if not asked or not asked.from_user or asked.from_user.id != me.id:
+        return ""
+    return asked.text or asked.caption or ""
+
+
+def _line(message: Message, me: User) -> str | None:
+    """The command or the question in a message; None where it is said to somebody else."""
+    text = (message.text or "").strip()
+    if not text.startswith("/"):
+        command, _, question = _about(message, me).partition("\n")
         if command.startswith("/") and question.startswith(REPLY_WITH):
             words = (word.rstrip(",") for word in text.split())
             return " ".join([command, *words])
-    private = message.chat.type == "private"
-    if not text.startswith("/"):
-        return text if private else None
+        return text if message.chat.type == "private" else _said_to(message, me)
     word, _, rest = text.partition(" ")
     name, at, addressee = word.partition("@")
     if at and addressee.lower() != (me.username or "").lower():
         return None
     # A link to the bot may carry a word of its own with /start.
     return name if name == "/start" else f"{name} {rest}".strip()
+
+
+def _said_to(message: Message, me: User) -> str | None:
+    """Plain words in a group that name us or ask about a card of ours; None for other talk."""
+    text, name = message.text or "", f"@{me.username}".lower()
+    mentions = [each for each in message.entities or () if each.type == "mention"]
+    named = {each.extract_from(text) for each in mentions}
+    ours = {each for each in named if each.lower() == name}
+    if not ours:
+        return text.strip() if _about(message, me) and sounds_asked(text) else None
+    words = re.sub("|".join(rf"{re.escape(each)}\b" for each in ours), " ", text)
+    return " ".join(words.split())
 
 
 def _press(key: str, query: CallbackQuery, me: User, polled_at: int) -> Update:

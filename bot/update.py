@@ -1,11 +1,14 @@
 """What a platform tells the desk, read and not yet believed."""
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
 
 from pydantic import TypeAdapter
 
+from bot.redact import HIDDEN as REDACTED
+from bot.redact import redact
 from engine.mail import Address, ChatKind, storable
 from engine.proposal import Way
 from handlers import COMMANDS
@@ -24,8 +27,14 @@ class UpdateKind(StrEnum):
     OTHER = "other"
 
 
-# What of a name is kept that an account gives itself.
+# What of a name is kept that an account gives itself, and of a message that is replied to.
 SENDER_MAX = 60
+ABOUT_MAX = 2_000
+# What stands on a card for people's eyes alone: phrases that approve, keys of authenticators, and
+# the one-time words of /link.
+FOR_EYES = re.compile(
+    r"\bAPPROVE [^\n`]*|\b[A-Z2-7]{4}(?: ?[A-Z2-7]{4}){3,}\b|\b[A-Z2-7]{4}-[A-Z2-7]{4}\b"
+)
 # How people speak to the desk. Everything else is refused.
 SPOKEN = frozenset({UpdateKind.MESSAGE, UpdateKind.BUTTON, UpdateKind.SLASH, UpdateKind.MODAL})
 
@@ -41,6 +50,8 @@ class Update:
     that message's place. `offer` is the stored button that was pressed, `decision` the token of a
     proposal that was pressed or came with a form, `way` how a decision was said, `place` the server
     that the chat belongs to. `sender` is what the account calls itself, which is never believed.
+    `about` is what a message of the desk's says that it replies to, without what is
+    for people's eyes alone.
     `sent_at` is UTC ms. What no database can hold of the words is replaced. Of one that was `cut`,
     a code is missing: codes are stored nowhere.
     """
@@ -65,6 +76,7 @@ class Update:
     way: Way = Way.TYPED
     cut: bool = False
     sender: str = ""
+    about: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "line", storable(self.line))
@@ -73,6 +85,8 @@ class Update:
         object.__setattr__(self, "arguments", arguments)
         sender = " ".join(storable(self.sender).split())
         object.__setattr__(self, "sender", sender[:SENDER_MAX])
+        about = FOR_EYES.sub(REDACTED, redact(storable(self.about)))
+        object.__setattr__(self, "about", about[:ABOUT_MAX])
 
     @property
     def words(self) -> list[str]:

@@ -158,11 +158,15 @@ class EquityChart:
 
 @dataclass(frozen=True, slots=True)
 class BarChart:
-    """Amounts beside each other, as the net of each day; `bars` are (label, quote currency)."""
+    """Amounts beside each other, as the net of each day; `bars` are (label, amount).
+
+    Those that are `gains` have a sign and its color; others, as costs, have neither.
+    """
 
     title: str
     subtitle: str
     bars: tuple[tuple[str, float], ...]
+    gains: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +233,14 @@ class Button:
 
     `asks` names the arguments that are not in it yet: a chat asks for them before it runs.
     `decides` is set where it decides a proposal: in a chat it is good for that and nothing else.
+    `only_asker` says that in a chat it is good for whoever the card answers, and nobody else.
     """
 
     label: str
     command: str
     asks: tuple[str, ...] = ()
     decides: Decides | None = None
+    only_asker: bool = False
 
     @property
     def usage(self) -> str:
@@ -246,8 +252,9 @@ class Button:
 class Reply:
     """An answer. `error` says in one sentence why there is none; `badge` names mode and market.
 
-    `follows` are the numbers of backtests that still run, `searches` those of the tuner's studies:
-    a chat brings the message with them up to date until they end.
+    `follows` are the numbers of backtests that still run, `searches` those of the tuner's studies,
+    `asks` those of what somebody thinks about: a chat brings the message with them up to date
+    until they end.
     """
 
     blocks: tuple[Block, ...] = ()
@@ -256,6 +263,7 @@ class Reply:
     badge: str | None = None
     follows: tuple[int, ...] = ()
     searches: tuple[int, ...] = ()
+    asks: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:

@@ -13,7 +13,9 @@ from bot.app import is_for_consoles
 from bot.door import Answered, Hello
 from engine.desk import Desk
 from engine.effect import Notice, NoticeKind
+from handlers.command import HIDDEN
 from handlers.reply import Reply
+from tests.advisors import ScriptedAdvisor
 from tests.handlers.desks import BTC, ScriptedMarket, build, course, propose, say
 from tests.proposals import NOW, RED
 
@@ -47,6 +49,18 @@ async def test_a_phrase_alone_approves_the_proposal_that_it_names(
     assert desk.view().halted == ""
     over = await typed(desk, proposal.phrase, tmp_path)
     assert not over.ok
+
+
+async def test_plain_words_at_the_prompt_ask(desk: Desk, tmp_path: Path) -> None:
+    advisor = desk.advisor
+    assert isinstance(advisor, ScriptedAdvisor)
+    answer = await typed(desk, "why are we short BTC? 123 456", tmp_path)
+    assert answer.ok and "Answered." in answer.output
+    assert advisor.asked == [(f"why are we short BTC? {HIDDEN}", "")]
+    assert "Did you mean /status?" in (await typed(desk, "statsu", tmp_path)).output
+    assert (await typed(desk, "price btc", tmp_path)).ok
+    assert "halt" in (await typed(desk, "halt?", tmp_path)).output
+    assert len(advisor.asked) == 1
 
 
 @pytest.mark.parametrize("form", ["text", "json"])

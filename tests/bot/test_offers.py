@@ -104,6 +104,38 @@ async def test_what_a_button_carries_always_fits(command, words) -> None:
         assert len(carried.encode()) <= DATA_BYTES_MAX
 
 
+MINE = Button("Pause", "/bot pause shortseller_001", only_asker=True)
+
+
+@pytest.mark.parametrize(
+    ("at", "asker", "whose"),
+    [
+        (GROUP, TOM, TOM),
+        (HERE, ANN, ANN),
+        # Nobody asked: in private it is theirs, in a group it is nobody's.
+        (HERE, "", ANN),
+        (GROUP, "", GROUP.chat_id),
+    ],
+)
+async def test_a_button_for_whoever_asked_is_kept_with_their_account(
+    at: Address, asker: str, whose: str
+) -> None:
+    mail = MemoryStore().mail
+    offers = offers_of(mail, FakeClock(), PEOPLE)
+    pause = Button("Pause", "/bot pause shortseller_001")
+    carried = await offers.data(at, [MINE, pause], edit=True, user_id=asker)
+    numbers = [found.offer for each in carried if (found := pressed(each))]
+    kept = [await mail.offered(number) for number in numbers]
+    assert [each.user_id for each in kept if each] == [whose, ""]
+
+
+@pytest.mark.parametrize("command", ["/status", "/kill", "/access"])
+async def test_what_carries_its_command_is_kept_where_it_is_for_whoever_asked(command: str) -> None:
+    (anybody,) = await data(Button("x", command))
+    (asker,) = await data(Button("x", command, only_asker=True))
+    assert (anybody[:2], asker[:2]) == ("r:", "b:")
+
+
 async def test_a_button_of_the_emergency_stop_needs_no_row() -> None:
     (carried,) = await data(Button("Also close positions", "/kill flatten"))
     assert carried == "r:kill flatten"

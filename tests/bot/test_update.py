@@ -1,8 +1,11 @@
 """What platforms tell the desk, as plain values: codes in it go no further than they must."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
-from bot.update import Update, UpdateKind, from_body, to_body, without_codes
+from bot.update import ABOUT_MAX, Update, UpdateKind, from_body, to_body, without_codes
 from engine.mail import Address, ChatKind
 from engine.proposal import Way
 
@@ -86,3 +89,30 @@ def test_what_reduces_risk_acts_always_and_locking_others_does_not(
 def test_a_phrase_is_kept_without_the_code_behind_it() -> None:
     kept = without_codes(SECRETS["a code behind a phrase"])
     assert kept.arguments == {"proposal": "17", "phrase": "APPROVE X ***"}
+
+
+SEED = "ABCD EFGH IJKL MNOP QRST UVWX YZ23 4567"
+
+
+@pytest.mark.parametrize("secret", ["APPROVE RESUME TRADING 7Q3K", SEED, SEED.replace(" ", "")])
+def test_a_card_that_is_replied_to_gives_no_phrase_and_no_key(secret: str) -> None:
+    card = f"Proposal 3: resume\n{secret}\nStop 104500, BTCUSDT"
+    update = replace(said("why?"), about=card)
+    assert update.about == "Proposal 3: resume\n***\nStop 104500, BTCUSDT"
+    assert from_body(to_body(update)) == update
+
+
+def test_a_card_that_is_replied_to_gives_no_one_time_word() -> None:
+    update = replace(said("why?"), about="From your other account: /link ABCD-EF23")
+    assert update.about == "From your other account: /link ***"
+
+
+def test_of_a_card_that_is_replied_to_a_page_is_kept() -> None:
+    update = replace(said("why?"), about="so much\x00" + "x" * 10_000)
+    assert len(update.about) == ABOUT_MAX and "\x00" not in update.about
+
+
+def test_an_update_of_before_replies_to_nothing() -> None:
+    old = json.loads(to_body(said("/status")))
+    del old["about"]
+    assert from_body(json.dumps(old)) == said("/status")

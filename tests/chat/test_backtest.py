@@ -1,10 +1,5 @@
 """Backtests in chats: one message that changes until it is the result, whatever happens to it."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
 from bot.backtests import FOLDER
 from bot.following import EDIT_S, FILE_NAME
 from engine.studies import Stage, Study
@@ -17,22 +12,6 @@ from tests.studies import ScriptedStudies
 
 LINE = "/backtest shortseller BTC 4"
 OPTIONS = {"strategy": "shortseller", "symbols": "BTC", "days": 4}
-
-
-@pytest.fixture
-async def telegram(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[telegram_scene.Scene]:
-    async with telegram_scene.open_scene(tmp_path, request) as scene:
-        yield scene
-
-
-@pytest.fixture
-async def discord(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[discord_scene.Scene]:
-    async with discord_scene.open_scene(tmp_path, request) as scene:
-        yield scene
 
 
 def market() -> LiveMarket:

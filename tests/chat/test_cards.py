@@ -1,10 +1,5 @@
 """Cards of proposals in chats: posted, pressed, replied to, filled in, and kept up to date."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-
 from bot.inbox import NOT_OURS
 from engine.bot import BotStatus
 from engine.proposal import Proposal
@@ -12,22 +7,6 @@ from tests.chat import discord_scene, telegram_scene
 from tests.chat.desks import ChatDesk
 from tests.chat.discord_scene import said
 from tests.handlers.desks import BOT
-
-
-@pytest.fixture
-async def telegram(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[telegram_scene.Scene]:
-    async with telegram_scene.open_scene(tmp_path, request) as scene:
-        yield scene
-
-
-@pytest.fixture
-async def discord(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[discord_scene.Scene]:
-    async with discord_scene.open_scene(tmp_path, request) as scene:
-        yield scene
 
 
 def is_paused(desk: ChatDesk) -> bool:

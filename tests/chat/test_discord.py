@@ -21,6 +21,7 @@ from tests.chat.desks import DOT, ChatDesk, LiveMarket, busy_market
 from tests.chat.discord_scene import Scene, buttons, open_scene, replied_to, said, until
 from tests.handlers.desks import BOT, BTC, ETH, FALLING_TWICE, course, quiet
 from tests.servers.discord_call import Answer, Drop, failing, rate_limited, refused
+from tests.servers.discord_gateway import DIRECT_MESSAGES, GUILD_MESSAGES, GUILDS, PRIVILEGED
 from tests.servers.discord_world import Channel, Message
 from tests.servers.telegram import TelegramServer
 
@@ -837,4 +838,7 @@ async def test_it_asks_for_no_privilege(scene: Scene) -> None:
     async with scene.open_desk():
         await scene.ask(scene.ann, "status")
 
-    assert [session.intents for session in scene.server.gateway.sessions.values()] == [1]
+    sessions = scene.server.gateway.sessions.values()
+    asked = GUILDS | GUILD_MESSAGES | DIRECT_MESSAGES
+    assert [session.intents for session in sessions] == [asked]
+    assert not asked & PRIVILEGED

@@ -195,11 +195,31 @@ class DiscordServer:
 
     # People acting. Each raises Impossible where Discord's own client would not let them.
 
-    async def say(self, user: User, channel: Channel, text: str) -> Message:
-        """Somebody writes a message."""
-        message = self.world.post(channel, user, {"content": text}, ())
+    async def say(
+        self,
+        user: User,
+        channel: Channel,
+        text: str,
+        *,
+        reply_to: Message | None = None,
+        pings: bool = True,
+        webhook: bool = False,
+    ) -> Message:
+        """Somebody writes a message, which a reply with `pings` tells its author of.
+
+        By a `webhook`, its name is the user's.
+        """
+        extra = reply_to.reference() if reply_to else {}
+        known = self.world.users.values()
+        mentions = [each.payload() for each in known if f"<@{each.id}>" in text]
+        if reply_to and pings and reply_to.data["author"] not in mentions:
+            mentions.append(reply_to.data["author"])
+        extra["mentions"] = mentions
+        if webhook:
+            extra["webhook_id"] = str(self.world.ids.next())
+        message = self.world.post(channel, user, {"content": text}, (), extra)
         event = message.event()
-        if channel.guild:
+        if channel.guild and not webhook:
             event["member"] = {k: v for k, v in user.member().items() if k != "user"}
         await self.dispatch("MESSAGE_CREATE", event)
         return message

@@ -190,7 +190,8 @@ class Gateway:
         """Send an event to every session whose intents ask for it; it waits for the absent."""
         for session in tuple(self.sessions.values()):
             if _wanted(event, payload, session.intents):
-                await self._dispatch(session, event, _readable(event, payload, session.intents))
+                shown = _readable(event, payload, session.intents, self._ready["user"]["id"])
+                await self._dispatch(session, event, shown)
 
     async def _dispatch(self, session: Session, event: str, payload: Json) -> None:
         # What a client missed is told as it was then, whatever became of it since.
@@ -252,10 +253,22 @@ def _wanted(event: str, payload: Json, intents: int) -> bool:
     return True
 
 
-def _readable(event: str, payload: Json, intents: int) -> Json:
-    """A guild's message without its text, for a client that may not read it."""
+def _readable(event: str, payload: Json, intents: int, reader: str) -> Json:
+    """A message without what people wrote, for a client that may not read it.
+
+    Without the intent it has the words of private messages, of its own, and of those that mention
+    it; so it is with the message that one replies to.
+    """
     if event != "MESSAGE_CREATE" or "guild_id" not in payload or intents & MESSAGE_CONTENT:
         return payload
-    if payload["author"].get("bot"):
-        return payload
-    return payload | {"content": "", "embeds": [], "attachments": [], "components": []}
+    shown = payload
+    if payload.get("referenced_message"):
+        shown = payload | {"referenced_message": _emptied(payload["referenced_message"], reader)}
+    return _emptied(shown, reader)
+
+
+def _emptied(message: Json, reader: str) -> Json:
+    known = [message["author"], *message["mentions"]]
+    if reader in {user["id"] for user in known}:
+        return message
+    return message | {"content": "", "embeds": [], "attachments": [], "components": []}

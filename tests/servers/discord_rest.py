@@ -452,16 +452,7 @@ class Rest:
             return {}
         for message in channel.messages:
             if str(message.id) == str(wanted["message_id"]) and not message.ephemeral:
-                reference = {"type": 0, "message_id": str(message.id)}
-                reference["channel_id"] = str(channel.id)
-                if channel.guild:
-                    reference["guild_id"] = str(channel.guild.id)
-                referenced = copy.deepcopy(message.data)
-                return {
-                    "type": 19,
-                    "message_reference": reference,
-                    "referenced_message": referenced,
-                }
+                return message.reference()
         if wanted.get("fail_if_not_exists") is False:
             return {}
         problem = Problem(("message_reference",), "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
@@ -484,7 +475,11 @@ class Rest:
         return message.data
 
     async def _delete(self, call: Call) -> Result:
-        return await self._remove(self._known_message(call))
+        message = self._known_message(call)
+        if message.data["author"]["id"] != str(self.world.bot.id):
+            # The bot may not manage messages.
+            raise Refusal(50013 if message.channel.guild else 50003)
+        return await self._remove(message)
 
     async def _remove(self, message: Message) -> Result:
         message.channel.messages.remove(message)

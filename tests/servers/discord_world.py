@@ -257,6 +257,18 @@ class Message:
     def files(self) -> dict[str, bytes]:
         return {a["filename"]: self.attached[a["id"]] for a in self.data["attachments"]}
 
+    def reference(self) -> Json:
+        """What makes another message a reply to this one."""
+        channel = self.channel
+        reference: Json = {"type": 0, "message_id": str(self.id), "channel_id": str(channel.id)}
+        if channel.guild:
+            reference["guild_id"] = str(channel.guild.id)
+        return {
+            "type": 19,
+            "message_reference": reference,
+            "referenced_message": copy.deepcopy(self.data),
+        }
+
     def event(self) -> Json:
         """As the gateway tells of it."""
         guild = self.channel.guild

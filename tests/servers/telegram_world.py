@@ -29,8 +29,9 @@ class World:
     """Everything on Telegram's side that a bot can see.
 
     `privacy` is a bot's privacy mode, on as Telegram has it by default: of what people write in
-    groups the bot gets commands and replies to itself. `callback_age_s` is how long a press can
-    be answered. `webhook` is an address that somebody has set: with one, nobody can poll.
+    groups the bot gets commands, replies to itself, and what names it. `callback_age_s` is how
+    long a press can be answered. `webhook` is an address that somebody has set: with one, nobody
+    can poll.
     """
 
     def __init__(self, clock: Clock, bot: User) -> None:
@@ -265,6 +266,8 @@ class World:
         if not self.privacy or not message.chat.is_group:
             return True
         if message.reply_to is not None and message.reply_to.sender == self.bot:
+            return True
+        if f"@{self.bot.username}".lower() in (message.text or "").lower().split():
             return True
         command, _, name = (message.text or "").split(maxsplit=1)[0].partition("@")
         return command.startswith("/") and name in {"", self.bot.username}

@@ -400,6 +400,46 @@ async def test_privileged_intents_are_refused_unless_they_were_given(place: Plac
     assert allowed.heard[0] == "read this"
 
 
+async def test_without_the_privilege_a_guilds_words_are_given_where_they_are_for_the_bot(
+    place: Place,
+) -> None:
+    server, channel, me = place.server, place.channel, f"<@{place.server.bot.id}>"
+    intents = discord.Intents(guilds=True, guild_messages=True)
+    async with place.client(Client(intents)) as client:
+        ours = await (await client.fetch_channel(channel.id)).send("ours")
+        [card] = [each for each in server.messages(channel) if each.id == ours.id]
+        theirs = await server.say(place.bob, channel, "theirs")
+        said = [
+            await server.say(place.ann, channel, f"{me} hello"),
+            await server.say(place.ann, channel, "a reply", reply_to=card),
+            await server.say(place.ann, channel, "no ping", reply_to=card, pings=False),
+            await server.say(place.ann, channel, f"{me} theirs?", reply_to=theirs),
+        ]
+        events = [frame["d"] for frame in server.gateway.frames if frame["t"] == "MESSAGE_CREATE"]
+        given = {int(each["id"]): each for each in events}
+        assert [given[each.id]["content"] for each in said] == [
+            f"{me} hello",
+            "a reply",
+            "",
+            f"{me} theirs?",
+        ]
+        assert given[theirs.id]["content"] == ""
+        quoted = [given[each.id]["referenced_message"]["content"] for each in said[1:]]
+        assert quoted == ["ours", "ours", ""]
+
+
+async def test_the_bot_may_delete_its_own_messages_alone(place: Place) -> None:
+    server, private = place.server, place.server.dm(place.ann)
+    async with logged_in(place) as channel:
+        client = channel._state._get_client()
+        for where, code in ((place.channel, 50013), (private, 50003)):
+            theirs = await server.say(place.ann, where, "mine")
+            to = client.get_partial_messageable(where.id)
+            with pytest.raises(discord.Forbidden) as refusal:
+                await to.get_partial_message(theirs.id).delete()
+            assert refusal.value.code == code
+
+
 MISBEHAVING = {
     "no json": ("{", 4002),
     "not identified": (json.dumps({"op": 3, "d": {}}), 4003),
@@ -440,7 +480,7 @@ INTERACTIONS = {
 async def test_every_frame_is_as_discord_describes_it(place: Place, spec: Path) -> None:
     server = place.server
     server.add_thread(place.channel, "fills")
-    async with place.client(Client(DM_INTENT)):
+    async with place.client(Client(DM_INTENT | discord.Intents(guild_messages=True))):
         asked = await place.slash("propose")
         assert asked.original
         pressed = await server.press(place.ann, asked.original, "approve:7")
@@ -450,7 +490,13 @@ async def test_every_frame_is_as_discord_describes_it(place: Place, spec: Path) 
         await server.slash(
             place.ann, server.dm(place.ann), "bot", {"name": "x"}, subcommand="pause"
         )
-        await server.say(place.ann, server.dm(place.ann), "hello")
+        hello = await server.say(place.ann, server.dm(place.ann), "hello")
+        await server.say(place.ann, server.dm(place.ann), "more", reply_to=hello)
+        channel, me = place.channel, f"<@{server.bot.id}>"
+        await server.say(place.ann, channel, f"{me} hello")
+        await server.say(place.ann, channel, "ping", reply_to=asked.original)
+        await server.say(place.ann, channel, "no ping", reply_to=asked.original, pings=False)
+        await server.say(place.ann, channel, "hook", webhook=True)
         await server.until(lambda: len(server.callbacks) == 5)
         server.gateway.drop()
         await server.until(lambda: server.gateway.count(6) == 1 and server.gateway.connected)

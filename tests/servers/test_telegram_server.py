@@ -698,8 +698,10 @@ async def test_privacy_hides_what_is_not_for_the_bot(
         server.write(ann, group, "/status"),
         server.write(ann, group, "/status@countersign_bot now"),
         server.write(ann, group, "yes", reply_to=ours),
+        server.write(ann, group, "good morning @Countersign_bot"),
     ]
     server.write(ann, group, "good morning")
+    server.write(ann, group, "good morning @another_bot")
     server.write(ann, group, "/status@another_bot")
     assert [each.update_id for each in await polled(bot)] == [each.update_id for each in heard]
     server.privacy = False
