@@ -20,7 +20,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,10 +28,12 @@ from itertools import cycle
 from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter
+from types import MappingProxyType
 
 from benchmarks.wire_peers import BAR, KEYS, PEOPLE, SYMBOLS
-from bot.app import SOCKET_NAME, App, open_app
+from bot.app import App, open_app
 from bot.clock import SystemClock
+from bot.door import socket_path
 from bot.logs import log_to_terminal
 from bot.settings import load
 from engine.errors import Broken
@@ -45,6 +47,7 @@ BLOCK = 40
 DEADLINE_S = 60.0
 POLL_S = 0.002
 CLOCK = SystemClock()
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 # A strategy of the program's that does what a candle's volume says.
 WIRED = '''"""{name}, whose wishes are in its candles."""
@@ -189,8 +192,11 @@ async def open_bybit() -> AsyncIterator[Bybit]:
 
 
 @asynccontextmanager
-async def open_desk(folder: Path, bybit: Bybit) -> AsyncIterator[App]:
-    """A whole desk that has compared its books, all of whose strategies are warm."""
+async def open_desk(
+    folder: Path, bybit: Bybit, more: Mapping[str, str] = NOTHING, sections: str = ""
+) -> AsyncIterator[App]:
+    """A whole desk that has compared its books, all of whose strategies are warm; `more` are
+    further variables of its environment, `sections` of its countersign.toml."""
     own = folder / "strategies"
     own.mkdir()
     keys: dict[str, str] = {}
@@ -201,7 +207,7 @@ async def open_desk(folder: Path, bybit: Bybit) -> AsyncIterator[App]:
         keys |= {f"{name.upper()}_BYBIT_API_KEY": key.key}
         keys |= {f"{name.upper()}_BYBIT_API_SECRET": key.secret}
     bots = (BOT.format(name=name, symbols=json.dumps(SYMBOLS)) for name in STRATEGIES)
-    (folder / "countersign.toml").write_text("\n".join([*bots, RISK]))
+    (folder / "countersign.toml").write_text("\n".join([*bots, RISK, sections]))
     settings = load(
         {
             "MODE": "demo",
@@ -210,6 +216,7 @@ async def open_desk(folder: Path, bybit: Bybit) -> AsyncIterator[App]:
             "BYBIT_REST_BASE": bybit.rest,
             "BYBIT_WS_BASE": bybit.ws,
             **keys,
+            **more,
         },
         folder,
     )
@@ -313,7 +320,7 @@ async def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
             await trial.bare_call()
         for block in range(rounds // BLOCK):
             if block % 2:
-                async with asked(folder / "data" / SOCKET_NAME):
+                async with asked(socket_path(folder / "data")):
                     for _ in range(BLOCK // 2):
                         found["chat"] += await trial.trip()
                 continue

@@ -96,21 +96,21 @@ def kill(
 @app.command()
 def health(json: Json = False) -> None:
     """Ask the running desk how it is; exit code 1 when red, or when none answers."""
-    from bot.app import socket_path
+    from bot.door import socket_path
     from bot.health import probe
     from bot.settings import load
 
-    _finish(lambda: probe(socket_path(load()), json=json))
+    _finish(lambda: probe(socket_path(load().data_dir), json=json))
 
 
 @app.command()
 def reconcile(json: Json = False) -> None:
     """Have the running desk compare books and exchange; exit code 1 when they differ."""
-    from bot.app import socket_path
+    from bot.door import socket_path
     from bot.reconcile_command import compare
     from bot.settings import load
 
-    _finish(lambda: compare(socket_path(load()), json=json))
+    _finish(lambda: compare(socket_path(load().data_dir), json=json))
 
 
 @audit.command()

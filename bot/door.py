@@ -31,6 +31,7 @@ from handlers.reply import Reply
 
 # A command has at most 4,096 characters (handlers.dispatch); escaped as JSON they fit.
 LINE_BYTES_MAX = 64 * 1024
+SOCKET_NAME = "desk.sock"
 # People have a few terminals open; more than this is a script that forgets to hang up.
 CLIENTS_MAX = 64
 # Commands of one client at the same time; further ones wait in its own socket.
@@ -54,6 +55,11 @@ CROWDED = f"This desk has {CLIENTS_MAX} consoles open already. Close one first."
 WIDTH_MIN, WIDTH_MAX = 20, 1000
 
 log = structlog.get_logger()
+
+
+def socket_path(data_dir: Path) -> Path:
+    """Where the desk of a data folder is to be asked."""
+    return data_dir / SOCKET_NAME
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,9 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from bot.app import socket_path
 from bot.client import ANSWER_BYTES_MAX, DeskGone, Link
 from bot.clock import SystemClock
-from bot.door import Hello, connect, reachable
+from bot.door import Hello, connect, reachable, socket_path
 from bot.emergency import bybit_emergency
 from bot.kill import STOPPED, joined
 from bot.latch import LatchFile
@@ -61,12 +60,12 @@ async def kill_now(scope: Scope) -> int:
     trouble = _set(file, latch)
     tell(trouble or f"{STOPPED} The latch is {file.path}.")
     if trouble:
-        await _through_door(socket_path(settings), latch.scope, tell)
+        await _through_door(socket_path(settings.data_dir), latch.scope, tell)
     if latch.is_done:
         tell(CLOSES)
     elif settings.mode != PAPER:
         await _by_keys(settings, file, latch, tell)
-    elif trouble or not await _by_desk(socket_path(settings), file, latch, tell):
+    elif trouble or not await _by_desk(socket_path(settings.data_dir), file, latch, tell):
         return 1
     return int(bool(trouble))
 

@@ -6,16 +6,18 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
-from bot.app import App, open_app, socket_path
 from bot.client import run_client
 from bot.clock import SystemClock
-from bot.door import reachable
+from bot.door import reachable, socket_path
 from bot.logs import log_to_file, log_to_terminal
 from bot.settings import Settings, load, prepare_folder
-from engine.store.migrations import HEAD, migrate
+
+if TYPE_CHECKING:
+    from bot.app import App
 
 # How often a console looks whether the desk it waits for has opened its socket.
 SOCKET_POLL_S = 0.02
@@ -26,6 +28,9 @@ log = structlog.get_logger()
 async def run_desk() -> int:
     """`countersign run`: a desk until SIGTERM or SIGINT."""
     settings = load()
+    # Loaded when the settings are good: a mistake in them is told at once.
+    from bot.app import open_app
+
     log_to_terminal(settings.log_level, settings.secrets)
     task = asyncio.current_task()
     assert task is not None
@@ -41,7 +46,7 @@ async def run_desk() -> int:
 async def run_console(json: bool) -> int:
     """`countersign console`: attach to the desk of DATA_DIR, or start one and attach to it."""
     settings = load()
-    path = socket_path(settings)
+    path = socket_path(settings.data_dir)
     if await reachable(path):
         return await run_client(path, json=json, history=settings.data_dir / "console_history")
     prepare_folder(settings)
@@ -52,6 +57,8 @@ async def run_console(json: bool) -> int:
 async def migrate_database() -> int:
     """`countersign migrate`: bring the database to this version's tables."""
     settings = load()
+    from engine.store.migrations import HEAD, migrate
+
     prepare_folder(settings)
     await migrate(settings.database)
     sys.stdout.write(f"The database is at revision {HEAD}.\n")
@@ -60,7 +67,7 @@ async def migrate_database() -> int:
 
 async def _with_own_desk(settings: Settings, json: bool) -> int:
     """Open a desk in this process unless another opens first; talk to whichever it is."""
-    path = socket_path(settings)
+    path = socket_path(settings.data_dir)
     loop = asyncio.get_running_loop()
     opened: asyncio.Future[App] = loop.create_future()
     desk = asyncio.ensure_future(_own_desk(settings, opened))
@@ -87,7 +94,9 @@ async def _with_own_desk(settings: Settings, json: bool) -> int:
             await desk
 
 
-async def _own_desk(settings: Settings, opened: asyncio.Future[App]) -> None:
+async def _own_desk(settings: Settings, opened: "asyncio.Future[App]") -> None:
+    from bot.app import open_app
+
     progress = _show_progress() if sys.stderr.isatty() else _write_progress()
     async with open_app(settings, on_wait=_write_wait, on_progress=progress) as app:
         opened.set_result(app)

@@ -3,6 +3,15 @@
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.dev import ConsoleRenderer, plain_traceback
+
+
+def pytest_configure() -> None:
+    """Have tracebacks logged plainly: drawn with the value of each name, one takes seconds."""
+    *processors, _ = structlog.get_config()["processors"]
+    plain = ConsoleRenderer(exception_formatter=plain_traceback)
+    structlog.configure(processors=[*processors, plain])
 
 
 @pytest.fixture(scope="session")

@@ -197,7 +197,10 @@ class _Moods:
 
     def day(self, number: int) -> _MarketDay:
         for missing in range(len(self._starts) - 1, number):
-            self._starts.append(self._draw(missing).after)
+            self._starts.append(self._drawn(missing).after)
+        return self._drawn(number)
+
+    def _drawn(self, number: int) -> _MarketDay:
         return self._kept.get(number) or self._draw(number)
 
     def _draw(self, number: int) -> _MarketDay:
@@ -282,7 +285,10 @@ class _SimulatedBars:
 
     def _day(self, number: int) -> _Day:
         for missing in range(len(self._prices) - 1, number):
-            self._prices.append(self._draw(missing).close[-1])
+            self._prices.append(self._drawn(missing).close[-1])
+        return self._drawn(number)
+
+    def _drawn(self, number: int) -> _Day:
         return self._kept.get(number) or self._draw(number)
 
     def _draw(self, number: int) -> _Day:

@@ -10,8 +10,9 @@ from typing import cast
 
 import pytest
 
-from bot.app import App, open_app, socket_path
+from bot.app import App, open_app
 from bot.clock import SystemClock
+from bot.door import socket_path
 from bot.modes import ACCEPTED
 from bot.reconcile_command import compare
 from bot.settings import Settings, load
@@ -101,7 +102,7 @@ async def test_an_order_by_hand_is_filled_there_and_booked_here(
     server: BybitServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = settings_of(server, tmp_path, BOT.format("short_001", BTC))
-    path = socket_path(settings)
+    path = socket_path(settings.data_dir)
     async with running(settings) as app:
         assert app.desk.badge == "DEMO - Bybit live prices, 5m - account ..1234"
         await do(app, "/sell BTC 500")

@@ -11,6 +11,7 @@ import pytest
 from engine.audit import Act, AuditAnchor, AuditRow, Chain, cut_at
 from engine.ports import Commit
 from engine.store.sql import open_store
+from tests.migrated import migrated_file
 from tests.program.conftest import Program, until
 
 KEY = "the key of these tests"
@@ -19,7 +20,7 @@ ACTS = [Act(TS + n * 60_000, "telegram:7", "command", f"/status {n}: done") for 
 
 
 async def _fill(path: Path, cut: int) -> list[AuditRow]:
-    store = await open_store(f"sqlite:///{path}")
+    store = await open_store(await migrated_file(path))
     try:
         epoch = await store.take_epoch("test")
         chain = Chain(KEY.encode(), None)
