@@ -14,11 +14,13 @@ from random import Random
 import structlog
 
 from bot import console
+from bot.advisor import Consultations
+from bot.advisor_clock import AdvisorClock
 from bot.anchors import Anchors
 from bot.backtests import LIMIT_S, Backtests, Grounds
 from bot.chats import Chats, open_chats
 from bot.clock import SystemClock
-from bot.door import Door
+from bot.door import Door, socket_path
 from bot.emergency import bybit_emergency
 from bot.feed_watch import watch_feed
 from bot.first_run import HISTORY_MS, History
@@ -40,9 +42,18 @@ from bot.lineup import (
 from bot.modes import LIVE, PAPER
 from bot.outbox import Outbox
 from bot.people import People, open_people, perhaps_one, too_few_admins
+from bot.redact import HIDDEN, Redactor
 from bot.render import Drawn, Picture, draw_charts, draw_picture
-from bot.settings import DEMO_SEED, Settings, effective, prepare_folder, secret_key
+from bot.settings import (
+    DEMO_SEED,
+    Settings,
+    effective,
+    open_model,
+    prepare_folder,
+    secret_key,
+)
 from bot.tour import greeting
+from bot.trying import trying
 from bot.tuner_clock import TunerClock, duties
 from bot.tuner_round import TunerRound
 from bot.tuner_subject import Subject
@@ -80,8 +91,8 @@ from engine.store.sql import open_store
 from handlers.dispatch import RATES
 from handlers.notices import notice_reply
 from handlers.reply import Reply, Text
+from llm.counsel import Counsel
 
-SOCKET_NAME = "desk.sock"
 # How long a desk may not know that its lock is gone. Its commits are fenced all the same.
 LOCK_CHECK_S = 1.0
 LOCK_NAME = "countersign desk"
@@ -109,6 +120,8 @@ class App:
     backtests: Backtests
     tunings: Tunings
     tuner: TunerClock
+    advisor: Consultations
+    asking: AdvisorClock
     history: History | None
     locks: tuple[Lock, ...]
     switch: KillSwitch
@@ -127,6 +140,8 @@ class App:
             asyncio.create_task(self.backtests.run(), name="backtests"),
             asyncio.create_task(self.tunings.run(), name="studies"),
             asyncio.create_task(self._tune(), name="tuner"),
+            asyncio.create_task(self.advisor.run(self.desk), name="advisor"),
+            asyncio.create_task(self._ask(), name="asking"),
             asyncio.create_task(self.mirror.run(), name="mirror"),
         ]
         if isinstance(self.desk.market, BybitMarket):
@@ -176,6 +191,11 @@ class App:
         """Nothing is tuned on half of a history."""
         await self.until_ready()
         await self.tuner.run()
+
+    async def _ask(self) -> None:
+        """Nobody is asked about half of a history."""
+        await self.until_ready()
+        await self.asking.run()
 
     async def until_ready(self) -> None:
         """Return once there is something to show."""
@@ -239,6 +259,7 @@ async def open_app(
             log.warning("note", text=remark)
         workers, backtests, grounds = _workers(settings, market, clock, stack)
         tunings = _tunings(settings, runtime, store, clock, grounds, stack)
+        advisor = await _advisor(settings, runtime, store, clock, tunings, stack)
         mirror = Mirror(settings.cache_url, runtime.view, store, epoch, clock)
         runtime.listen(mirror.on_commit)
         desk = Desk(
@@ -254,6 +275,7 @@ async def open_app(
             studies=backtests,
             switch=switch,
             tuner=tunings,
+            advisor=advisor,
             holdings=partial(holdings, settings.data_dir),
             strategies=settings.strategies,
             remarks=tuple(remarks),
@@ -261,7 +283,7 @@ async def open_app(
             mirror=mirror.condition,
             links=dict(opened.links),
         )
-        parts = workers, backtests, tunings, locks, switch, emergency, mirror
+        parts = workers, backtests, tunings, advisor, locks, switch, emergency, mirror
         yield _assembled(settings, desk, people, *parts, on_progress)
 
 
@@ -304,6 +326,29 @@ def _tunings(
     return Tunings(subject, searching, comparing)
 
 
+async def _advisor(
+    settings: Settings,
+    runtime: Runtime,
+    store: Store,
+    clock: Clock,
+    tunings: Tunings,
+    stack: AsyncExitStack,
+) -> Consultations:
+    """Whoever answers questions: the model of the settings, or nobody but rules and figures."""
+    counsel = Counsel(
+        open_model(settings),
+        store.calls,
+        settings.gemini.limits(settings.gemini_daily_usd),
+        clock,
+        Random(),
+        Redactor(settings.secrets),
+        runtime.tuning().books,
+    )
+    stack.push_async_callback(counsel.close)
+    await counsel.prepare()
+    return Consultations(counsel, settings.gemini.bias_minutes * MINUTE_MS, trying(tunings))
+
+
 def _assembled(
     settings: Settings,
     desk: Desk,
@@ -311,6 +356,7 @@ def _assembled(
     workers: Workers,
     backtests: Backtests,
     tunings: Tunings,
+    advisor: Consultations,
     locks: list[Lock],
     switch: KillSwitch,
     emergency: Emergency,
@@ -331,7 +377,7 @@ def _assembled(
         return await draw_charts(reply, charts, in_worker, desk.enrollment)
 
     door = Door(
-        settings.data_dir / SOCKET_NAME,
+        socket_path(settings.data_dir),
         answer=partial(console.answer, desk, draw, settings.data_dir / "files"),
         welcome=partial(console.welcome, desk, partial(greeting, desk)),
     )
@@ -342,6 +388,9 @@ def _assembled(
     backtests.listen(lines.on_change)
     tunings.listen(chats.following.on_study)
     tunings.listen(lines.on_study)
+    advisor.listen(chats.following.on_advice)
+    asking = AdvisorClock(desk, advisor, settings.gemini)
+    runtime.listen(asking.on_commit)
 
     def is_news(notice: Notice) -> bool:
         # A replay at full speed makes thousands of fills a minute, which nobody can read.
@@ -374,6 +423,8 @@ def _assembled(
         backtests,
         tunings,
         TunerClock(desk, duties(TunerRound(desk, tunings, settings.tuning)), tunings.folder),
+        advisor,
+        asking,
         history,
         tuple(locks),
         switch,
@@ -404,9 +455,13 @@ def is_for_consoles(notice: Notice) -> bool:
 
 
 def log_notice(notice: Notice) -> None:
-    """A notice as one line of the log, for whoever was not at a prompt."""
+    """A notice as one line of the log, for whoever was not at a prompt; a phrase that approves is
+    left to cards and consoles."""
     texts = [block.text for block in notice_reply(notice).blocks if isinstance(block, Text)]
-    log.info("notice", kind=notice.kind.value, text=" ".join(texts).replace("\n", " "))
+    text = " ".join(texts).replace("\n", " ")
+    if notice.proposal and notice.proposal.phrase:
+        text = text.replace(notice.proposal.phrase, HIDDEN)
+    log.info("notice", kind=notice.kind.value, text=text)
 
 
 def _paper(settings: Settings, bots: list[Bot], market: Market) -> PaperExchange:
@@ -501,6 +556,7 @@ def _policy(settings: Settings, opened: Opened) -> Policy:
         limits=settings.risk.limits(),
         caps=settings.caps.caps(),
         price_age_max_ms=LIVE_PRICE_AGE_MS if settings.market == "bybit" else 0,
+        veto=settings.gemini.veto,
         surveys=settings.mode != PAPER,
         real_money=settings.mode == LIVE,
         key_of=opened.key_of,
@@ -549,7 +605,3 @@ async def _anchor(store: Store, epoch: int, seed: int, now: int) -> int:
         row = StateRow(key, 1, str(anchor))
         await store.commit(Commit(epoch=epoch, states=[row]))
     return int(row.body)
-
-
-def socket_path(settings: Settings) -> Path:
-    return settings.data_dir / SOCKET_NAME

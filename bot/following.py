@@ -1,4 +1,5 @@
-"""Messages that show backtests or studies while they run: brought up to date until the result.
+"""Messages that show what still runs, as backtests, studies and questions: brought up to date until
+the result.
 
 Which they are is kept in a file, so that a desk that starts again still ends them. A message
 that was deleted meanwhile is posted anew when there is a result.
@@ -14,13 +15,14 @@ from pydantic import TypeAdapter
 
 from bot.kept import Kept
 from bot.letter import Letter
+from engine.advice import Consultation
 from engine.desk import Desk
 from engine.errors import CountersignError
 from engine.mail import Address
 from engine.pace import until
 from engine.studies import Study
 from engine.tuning import TuningStudy
-from handlers import backtest, tuning_studies
+from handlers import backtest, consulting, tuning_studies
 from handlers.reply import Reply, Text, reply
 
 FILE_NAME = "messages.json"
@@ -33,20 +35,23 @@ Run = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """A message about backtests or the tuner's studies, by the platform's id of it.
+    """A message about backtests, the tuner's studies or consultations, by the platform's id of it.
 
-    `numbers` are those of backtests, `searches` those of studies: it has one or the other.
+    `numbers` are those of backtests, `searches` those of studies, `asks` those of consultations:
+    it has one of them. `user_id` is the account that it answers.
     """
 
     address: Address
     message_id: str
     numbers: tuple[int, ...] = ()
     searches: tuple[int, ...] = ()
+    asks: tuple[int, ...] = ()
+    user_id: str = ""
 
     @property
     def about(self) -> set[Run]:
-        found = {("backtest", number) for number in self.numbers}
-        return found | {("study", number) for number in self.searches}
+        kinds = (("backtest", self.numbers), ("study", self.searches), ("advice", self.asks))
+        return {(kind, number) for kind, numbers in kinds for number in numbers}
 
 
 class Post(Protocol):
@@ -66,13 +71,17 @@ class Following:
         self._may_hear = may_hear
         self._followed: dict[tuple[Address, str], Followed] = {}
         self._last: dict[tuple[Address, str], Reply] = {}
+        self._of_before: set[tuple[Address, str]] = set()
         self._changed: set[Run] = set()
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
 
     def posted(self, letter: Letter, address: Address, message_id: str) -> None:
         """Note a message that a letter became; it is followed while what it shows runs."""
-        noted = Followed(address, message_id, letter.reply.follows, letter.reply.searches)
+        said = letter.reply
+        noted = Followed(
+            address, message_id, said.follows, said.searches, said.asks, letter.user_id
+        )
         if not noted.about:
             return
         key = address, message_id
@@ -90,6 +99,9 @@ class Following:
     def on_study(self, study: TuningStudy) -> None:
         self._note(("study", study.number), study.is_over)
 
+    def on_advice(self, consultation: Consultation) -> None:
+        self._note(("advice", consultation.number), consultation.is_over)
+
     def _note(self, changed: Run, is_over: bool) -> None:
         self._changed.add(changed)
         self._wake.set()
@@ -99,7 +111,10 @@ class Following:
     async def run(self, post: Post) -> None:
         """Bring messages up to date until canceled."""
         for each in await asyncio.to_thread(self._kept.read) or []:
-            self._followed.setdefault((each.address, each.message_id), each)
+            key = each.address, each.message_id
+            if key not in self._followed:
+                self._followed[key] = each
+                self._of_before.add(key)
             self._changed.update(each.about)
             self._wake.set()
         while True:
@@ -117,16 +132,24 @@ class Following:
             self._forget(key)
             return
         now = await self._now(followed)
-        if not (now.follows or now.searches):
+        if not (now.follows or now.searches or now.asks):
             self._forget(key)
-            await post.answer(followed.address, Letter(now, edit=followed.message_id))
+            letter = Letter(now, edit=followed.message_id, user_id=followed.user_id)
+            await post.answer(followed.address, letter)
         elif now != self._last.get(key):
             self._last[key] = now
-            await post.refresh(followed.address, followed.message_id, Letter(now))
+            letter = Letter(now, user_id=followed.user_id)
+            await post.refresh(followed.address, followed.message_id, letter)
 
     async def _now(self, followed: Followed) -> Reply:
+        of_before = (followed.address, followed.message_id) in self._of_before
         try:
-            if followed.searches:
+            if followed.asks and of_before:
+                # It ended with its process, and its number may be somebody else's by now.
+                found = consulting.lost(followed.asks[0])
+            elif followed.asks:
+                found = await consulting.shown(self._desk, followed.asks[0])
+            elif followed.searches:
                 found = await tuning_studies.shown(self._desk, followed.searches[0])
             else:
                 found = await backtest.shown(self._desk, followed.numbers)
@@ -137,6 +160,7 @@ class Following:
     def _forget(self, key: tuple[Address, str]) -> None:
         del self._followed[key]
         self._last.pop(key, None)
+        self._of_before.discard(key)
         self._keep()
 
     def _keep(self) -> None:

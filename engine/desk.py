@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.advice import Advisor
 from engine.board import BoardView
 from engine.candle import Candle
 from engine.effect import Done, NotDone, Proposed
@@ -44,9 +45,9 @@ class Desk:
     connects the desk to people, by name, each telling how it is. `settings` are those in force,
     by section, without secrets; `rates` how often each may say what; `studies` are its backtests,
     `holdings` lists the candles stored for them; `switch` is its emergency stop; `tuner` searches
-    for better parameters, and holds live trades against backtests; `strategies` are
-    the program's and the user's own, by name. `uids` are the exchange accounts that are traded,
-    none on paper; `mirror` tells how what others read of the desk is.
+    for better parameters, and holds live trades against backtests; `advisor` answers what is no
+    fact; `strategies` are the program's and the user's own, by name. `uids` are the exchange
+    accounts that are traded, none on paper; `mirror` tells how what others read of the desk is.
     """
 
     mode: str
@@ -61,6 +62,7 @@ class Desk:
     studies: Studies
     switch: Switch
     tuner: Studying
+    advisor: Advisor
     holdings: Callable[[], Sequence[Holding]] = tuple
     strategies: Mapping[str, Strategy] = field(default_factory=lambda: STRATEGIES)
     remarks: tuple[str, ...] = ()

@@ -96,6 +96,7 @@ GROUPS = {
     "alerts": "Alerts",
     "people": "People",
     "audit": "Record",
+    "model": "Questions",
 }
 
 # What a command takes, by its class.
@@ -235,7 +236,7 @@ async def health(context: Context) -> Reply:
     return reply(Text(verdict), table, Fields("Process", process))
 
 
-@command("wait")
+@command("wait", starts=True)
 async def wait(context: Context) -> Reply:
     """Wait until every candle is taken, then say how many there were.
 

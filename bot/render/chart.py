@@ -663,7 +663,7 @@ def _draw_bars(figure: Figure, chart: BarChart) -> None:
     low, high = min(0.0, *amounts), max(0.0, *amounts)
     air = ((high - low) or 1.0) * 0.12
     axes.set_ylim(low - (air if low else 0), high + (air if high or not low else 0))
-    colors = [UP if amount >= 0 else DOWN for amount in amounts]
+    colors = [BUY if not chart.gains else UP if amount >= 0 else DOWN for amount in amounts]
     axes.bar(range(len(amounts)), amounts, width=BODY, color=colors, linewidth=0)
     axes.axhline(0, color=FAINT, linewidth=1.6)
     step = -(-len(amounts) // BAR_LABELS)
@@ -674,14 +674,14 @@ def _draw_bars(figure: Figure, chart: BarChart) -> None:
     if len(amounts) <= AMOUNTS_MAX:
         digits = 2 if max(map(abs, amounts)) < CENTS_BELOW else 0
         for place, amount in enumerate(amounts):
-            _amount(axes, place, amount, digits)
+            _amount(axes, place, amount, f"{'+' if chart.gains else ''},.{digits}f")
     _value_axis(axes, [], lambda value, more: f"{value:,.{more}f}")
 
 
-def _amount(axes: Axes, place: int, amount: float, digits: int) -> None:
+def _amount(axes: Axes, place: int, amount: float, form: str) -> None:
     """What a bar comes to, at its end."""
     axes.annotate(
-        f"{amount:+,.{digits}f}" if amount else "0",
+        format(amount, form) if amount else "0",
         (place, amount),
         xytext=(0, 8 if amount >= 0 else -8),
         textcoords="offset points",

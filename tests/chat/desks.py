@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bot.advisor import Consultations
 from bot.chats import Chats, open_chats
 from bot.clock import SystemClock
 from bot.kill import KillSwitch
@@ -103,12 +104,14 @@ async def open_chat_desk(
     *,
     tells_past: bool = False,
     tuner: Callable[[Desk], Studying] | None = None,
+    advisor: Consultations | None = None,
     **settings: Any,
 ) -> AsyncIterator[ChatDesk]:
     """A desk with the chat surfaces that `settings` (as of bot.settings.Settings) turn on.
 
     It has taken every candle of the market when it is given. Nothing tells the news of what
-    happened before, unless it `tells_past`. `tuner` makes its tuner.
+    happened before, unless it `tells_past`. `tuner` makes its tuner; without an
+    `advisor` a script answers.
     """
     clock = clock or SystemClock()
     wanted = Settings(**{"data_dir": folder, **settings})
@@ -124,6 +127,8 @@ async def open_chat_desk(
     runtime, desk = await build(market, store, clock, policy, exchange=exchange, switch=switch)
     if tuner is not None:
         desk = replace(desk, tuner=tuner(desk))
+    if advisor is not None:
+        desk = replace(desk, advisor=advisor)
     people = await open_people(wanted, runtime, desk.store)
 
     async def dot(picture: Picture, path: Path) -> None:
@@ -148,6 +153,9 @@ async def open_chat_desk(
         runtime.listen(outbox.on_commit)
         parts = outbox.run(), chats.run(), switch.run(emergency, runtime)
         serving = [tasks.create_task(part) for part in parts]
+        if advisor is not None:
+            advisor.listen(chats.following.on_advice)
+            serving.append(tasks.create_task(advisor.run(desk)))
         try:
             yield ChatDesk(desk, runtime, chats, outbox, told, tasks, switch, exchanges[0])
         finally:

@@ -71,6 +71,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "schedule add": {"when": "08:00", "zone": "UTC", "command": "status"},
     "schedule remove": {"schedule": 1},
     "schedule run": {"schedule": 1},
+    "ask": {"question": "what do we hold now?"},
 }
 # There a command that others begin with is one of them.
 ON_DISCORD = {"audit": "audit show", "backtest": "backtest run"}
@@ -79,7 +80,9 @@ WIDE = 200
 # They say where somebody speaks from, and so another thing to each.
 PERSONAL = {"whoami", "alerts", "schedule list"}
 # They run beside the desk: each time they are said it is another backtest.
-RUNNING = {"backtest", "backtest cancel", "tune run", "tune cancel", "tune check"}
+RUNNING = {"backtest", "backtest cancel", "tune run", "tune cancel", "tune check"} | {
+    command.name for command in COMMANDS if command.starts
+}
 READS = [
     command for command in COMMANDS if command.kind is Kind.READ and command.name not in RUNNING
 ]

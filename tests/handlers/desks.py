@@ -29,6 +29,7 @@ from handlers import COMMANDS
 from handlers.command import Context, Principal, PrincipalKind
 from handlers.dispatch import RATES, dispatch_line
 from handlers.reply import Block, Fields, Reply, Table, Text, Value
+from tests.advisors import ScriptedAdvisor
 from tests.clock import FakeClock, turn
 from tests.studies import ScriptedStudies
 from tests.switches import ScriptedSwitch
@@ -203,6 +204,7 @@ async def build(
         ScriptedStudies(),
         switch or ScriptedSwitch(),
         ScriptedTuner(),
+        ScriptedAdvisor(),
     )
     return runtime, desk
 

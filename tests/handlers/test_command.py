@@ -49,6 +49,7 @@ def test_the_commands_stand_in_the_order_of_the_registry() -> None:
         "sides",
         "tuning",
         "tuning_studies",
+        "model",
         "alerts",
         "people",
         "audit",

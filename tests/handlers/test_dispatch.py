@@ -58,6 +58,7 @@ ARGUMENTS = {
     "tune diff": "calm",
     "tune rollback": "calm",
     "tune cancel": "1",
+    "ask": "what do we hold now?",
 }
 # What is answered to a command's first word alone.
 SCHEDULES = (

@@ -53,6 +53,8 @@ async def test_after_the_wait_that_is_told_it_goes_on(hurried: Desk) -> None:
         (f"/bot resume {BOT}", 10),
         ("/resume", 5),
         ("/nonsense", 30),
+        ("/ask what do we hold?", 10),
+        ("/briefing", 10),
         ("/chart nothing", 30),
     ],
 )

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from bot.render.chart import DPI, HEIGHT, WIDTH, _draw_bars, draw
+from bot.render.chart import BUY, DOWN, DPI, HEIGHT, UP, WIDTH, _draw_bars, draw
 from bot.render.plain import to_text
 from handlers.reply import BarChart, Chart, Reply
 
@@ -40,6 +41,22 @@ def test_the_newest_bar_is_named() -> None:
     FigureCanvasAgg(figure)
     _draw_bars(figure, BarChart("Daily net", "January", MONTH))
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()][-1] == "2025-01-31"
+
+
+@pytest.mark.parametrize(
+    ("gains", "amounts", "colors"),
+    [(True, ["+1.23", "0", "-4.50"], {UP, DOWN}), (False, ["1.23", "0", "-4.50"], {BUY})],
+)
+def test_gains_have_a_sign_and_its_color_and_other_amounts_neither(
+    gains: bool, amounts: list[str], colors: set[str]
+) -> None:
+    figure = Figure(figsize=(WIDTH / DPI, HEIGHT / DPI), dpi=DPI)
+    FigureCanvasAgg(figure)
+    bars = (("a", 1.23), ("b", 0.0), ("c", -4.5))
+    _draw_bars(figure, BarChart("Cost a day", "January", bars, gains))
+    (axes,) = figure.axes
+    assert [each.get_text() for each in axes.texts][:3] == amounts
+    assert {to_hex(bar.get_facecolor()) for bar in axes.patches} == colors
 
 
 def test_it_is_drawn_into_a_file(tmp_path: Path) -> None:
