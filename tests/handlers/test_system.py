@@ -167,8 +167,9 @@ async def test_help_lists_only_what_the_asker_may_run(desk: Desk) -> None:
         "bot pause", "bot resume", "bot add", "bot remove", "strategy off", "strategy on", "side",
         "backtest", "backtest cancel", "alert", "unalert", "schedule add", "schedule remove",
         "buy", "sell", "close", "halt", "approve", "reject", "kill", "stops", "be", "cancel",
-        "lift", "breaker", "discard", "accept", "sync run", "strategy set", "suggest", "undo", "tune set",
-        "tune snapshot", "tune run", "tune cancel", "tune check", "tune stop", "tune resume",
+        "lift", "breaker", "discard", "accept", "sync run", "strategy set", "undo", "tune set",
+        "suggest", "tune snapshot", "tune run", "tune cancel", "tune check", "tune stop",
+        "tune resume",
     }  # fmt: skip
     assert {"pnl", "strategy show"} <= viewer
 
