@@ -1,7 +1,7 @@
 """The chat side of a desk, put together: surfaces, gate, inbox, courier, schedules."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -112,8 +112,8 @@ class Chats:
 
     async def run(self) -> None:
         """Serve all chats until canceled."""
-        await self._recover()
-        await self._keep_from_dismissed()
+        await self._patiently(self.inbox.recover)
+        await self._patiently(self._keep_from_dismissed)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self.inbox.run(), name="inbox")
@@ -127,12 +127,12 @@ class Chats:
         finally:
             await self.inbox.flush()
 
-    async def _recover(self) -> None:
+    async def _patiently(self, begin: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                return await self.inbox.recover()
+                return await begin()
             except Unreachable as error:
-                log.warning("what was left unanswered can't be read", error=str(error))
+                log.warning("what an earlier desk left can't be read", error=str(error))
                 await self.desk.clock.sleep(RETRY_S)
 
     async def _keep_from_dismissed(self) -> None:

@@ -55,6 +55,8 @@ WAITING_IN_CHAT = 50
 NOTE_S = 0.5
 # Emergencies whose keys are remembered: a platform repeats what it was not told to be stored.
 RUSHED_MAX = 1_000
+# Updates known to be begun, while the database has not heard that they are dealt with.
+BEGUN_MAX = 10_000
 # How many strangers are answered, in how many seconds.
 OF_STRANGERS = (20, 60.0)
 
@@ -94,6 +96,7 @@ class Inbox:
         self._places = asyncio.Semaphore(ANSWERED_AT_ONCE)
         self._strangers = Pace(desk.clock, *OF_STRANGERS)
         self._rushed: dict[str, None] = {}
+        self._begun: dict[str, None] = {}
         self._unstored: list[Update] = []
         self.straight = Straight(surfaces, desk.clock)
 
@@ -122,9 +125,7 @@ class Inbox:
         """Carry an emergency out and have it answered at once, whatever else waits."""
         if update.key in self._rushed:
             return
-        self._rushed[update.key] = None
-        if len(self._rushed) > RUSHED_MAX:
-            del self._rushed[next(iter(self._rushed))]
+        _remember(self._rushed, update.key, RUSHED_MAX)
         self._unstored.append(update)
         try:
             reply = await _dispatched(update, self._context(update, principal, []))
@@ -165,20 +166,24 @@ class Inbox:
         rows = self._rows(let_in)
         try:
             fresh = await self._desk.store.mail.receive(rows)
+            fresh |= await self._stored_in_doubt(let_in)
         except Unreachable as error:
             # The platform sends it again, or the person does: nothing was begun.
             log.warning("updates can't be kept", count=len(rows), error=str(error))
             self._doubtful.update(each.key for each in let_in)
             raise
-        # Perhaps it was stored all the same, and only that could not be said.
         for update in let_in:
-            if update.key in self._doubtful:
-                self._doubtful.discard(update.key)
-                fresh.add(update.key)
-        for update in let_in:
+            self._doubtful.discard(update.key)
             if update.key in fresh:
                 fresh.discard(update.key)
                 self._queue(update)
+
+    async def _stored_in_doubt(self, let_in: Sequence[Update]) -> set[str]:
+        """Those that were stored, and only that could not be said: nobody began them yet."""
+        doubtful = {each.key for each in let_in} & self._doubtful - self._begun.keys()
+        if not doubtful:
+            return set()
+        return doubtful & {row.key for row in await self._desk.store.mail.unanswered()}
 
     def _rows(self, came: Sequence[Update]) -> list[Received]:
         now = self._desk.clock.now()
@@ -186,6 +191,7 @@ class Inbox:
         return [Received(key, now, body) for key, body in bodies]
 
     def _queue(self, update: Update) -> None:
+        _remember(self._begun, update.key, BEGUN_MAX)
         queue = self._queues.setdefault((update.surface, update.address.chat_id), deque())
         # What reduces risk is never dropped. It keeps its place: a pause after a resume must not
         # come before it.
@@ -388,6 +394,13 @@ class Inbox:
             log.warning("answered updates can't be noted", error=str(error))
             self._noted += noted
             self._unstored += rushed
+
+
+def _remember(keys: dict[str, None], key: str, most: int) -> None:
+    """Remember a key, and of all no more than the last ones."""
+    keys[key] = None
+    if len(keys) > most:
+        del keys[next(iter(keys))]
 
 
 async def _dispatched(update: Update, context: Context) -> Reply:

@@ -193,6 +193,13 @@ async def test_an_update_that_can_not_be_kept_is_not_begun() -> None:
         await inbox.take([said])
         await town.settled()
         assert town.alerts == [200_000]
+        town.store.mail.receive = locked
+        with pytest.raises(Unreachable):
+            await inbox.take([said])
+        town.store.mail.receive = receive
+        await inbox.take([said])
+        await town.settled()
+        assert town.alerts == [200_000]
 
 
 async def test_an_emergency_acts_once_and_is_answered_before_it_is_kept() -> None:
