@@ -5,8 +5,11 @@ BIN := $(VENV)/bin
 # Where Gemini's legacy driver is tested: its package does not go with the other requirements.
 LEGACY := .venv-legacy
 
-.PHONY: setup setup-dev run test test-alone test-chat test-program test-rest test-legacy check lock \
-  clean
+.PHONY: setup setup-dev run test test-alone test-chat test-program test-rest test-legacy sim check \
+  lock clean
+
+# How many histories `make sim` goes through.
+SEEDS ?= 300
 
 # What the program needs, from the lock; nothing is read from standard input.
 setup: $(VENV)/.installed
@@ -50,6 +53,10 @@ test-rest: setup-dev
 
 test-legacy: $(LEGACY)/.installed
 	@$(LEGACY)/bin/python -m pytest tests/llm/test_drivers.py tests/llm/test_gemini_legacy.py
+
+# Desks in virtual time on which everything goes wrong that can: `make sim SEEDS=2000`.
+sim: setup-dev
+	@$(BIN)/python -m tests.sim --seeds $(SEEDS)
 
 # Format, lint, strict types, the layer contract, the container files; the purity contract is
 # tests/test_architecture.py. The schema of compose files is the one in the package: no network.
