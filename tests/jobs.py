@@ -2,7 +2,9 @@
 
 import os
 import signal
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, LOCK_SH, flock
 from pathlib import Path
 
 from engine.errors import BadInput
@@ -52,11 +54,19 @@ def dies_always(folder: Path, job: int) -> int:
     return job * 10
 
 
+@contextmanager
+def held_up(folder: Path) -> Iterator[None]:
+    """Jobs that wait do so meanwhile."""
+    with (folder / "gate").open("w") as gate:
+        flock(gate, LOCK_EX)
+        yield
+
+
 def waits(folder: Path, job: int) -> int:
-    """Done when the file `go` is there; by then it has told its process."""
-    (folder / f"pid{job}").write_text(str(os.getpid()))
-    while not (folder / "go").exists():
-        time.sleep(0.01)
+    """Done once nothing holds it up; by then it has told its process."""
+    with (folder / "gate").open() as gate:
+        (folder / f"pid{job}").write_text(str(os.getpid()))
+        flock(gate, LOCK_SH)
     return job * 10
 
 

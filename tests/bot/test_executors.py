@@ -6,6 +6,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from subprocess import PIPE, Popen
 from textwrap import dedent
@@ -54,9 +55,12 @@ def in_background(work: Callable[[], None]) -> threading.Thread:
 
 
 def test_work_is_spread_over_two_processes(crew: Crew, tmp_path: Path) -> None:
+    held = ExitStack()
+    held.enter_context(jobs.held_up(tmp_path))
+
     def meet() -> None:
-        until(lambda: (tmp_path / "pid0").exists() and (tmp_path / "pid1").exists())
-        (tmp_path / "go").touch()
+        with held:
+            until(lambda: (tmp_path / "pid0").exists() and (tmp_path / "pid1").exists())
 
     meeting = in_background(meet)
     assert crew.do(jobs.waits, Grounds(tmp_path), range(8)) == [10 * job for job in range(8)]
@@ -74,13 +78,15 @@ def test_a_worker_that_crashes_once_costs_its_job_a_second_try(crew: Crew, tmp_p
 
 def test_a_worker_that_is_killed_in_the_middle_is_replaced(crew: Crew, tmp_path: Path) -> None:
     victims: list[int] = []
+    held = ExitStack()
+    held.enter_context(jobs.held_up(tmp_path))
 
     def kill() -> None:
         first = tmp_path / "pid0"
-        until(lambda: first.exists() and first.read_text())
-        victims.append(int(first.read_text()))
-        (tmp_path / "go").touch()
-        os.kill(victims[0], signal.SIGKILL)
+        with held:
+            until(lambda: first.exists() and first.read_text())
+            victims.append(int(first.read_text()))
+            os.kill(victims[0], signal.SIGKILL)
 
     killing = in_background(kill)
     found = crew.do(jobs.waits, Grounds(tmp_path), range(12))
@@ -130,12 +136,13 @@ def test_processes_end_with_whoever_started_them(tmp_path: Path, how: signal.Sig
     script = tmp_path / "driver.py"
     script.write_text(dedent(DRIVER))
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    driver = Popen([sys.executable, str(script), str(tmp_path)], env=environment, stderr=PIPE)
     told = tmp_path / "pid0"
-    until(lambda: told.exists() and told.read_text())
-    driver.send_signal(how)
-    driver.communicate(timeout=DEADLINE_S)
-    until(lambda: not is_alive(int(told.read_text())))
+    with jobs.held_up(tmp_path):
+        driver = Popen([sys.executable, str(script), str(tmp_path)], env=environment, stderr=PIPE)
+        until(lambda: told.exists() and told.read_text())
+        driver.send_signal(how)
+        driver.communicate(timeout=DEADLINE_S)
+        until(lambda: not is_alive(int(told.read_text())))
 
 
 def is_alive(pid: int) -> bool:
@@ -227,7 +234,7 @@ def test_without_workers_it_says_how_to_start_one_and_without_a_scheduler_that_i
         with pytest.raises(Unreachable, match=r"has no worker\. Start one: countersign worker"):
             hire(running.address, 2)
         running.start_workers(1)
-        with hire(running.address, 2) as crew:
+        with jobs.held_up(tmp_path), hire(running.address, 2) as crew:
 
             def kill() -> None:
                 until((tmp_path / "pid0").exists)
@@ -237,4 +244,3 @@ def test_without_workers_it_says_how_to_start_one_and_without_a_scheduler_that_i
             with pytest.raises(Unreachable, match=f"scheduler at {running.address} is gone"):
                 crew.do(jobs.waits, Grounds(tmp_path), range(3))
             killing.join()
-        (tmp_path / "go").touch()
